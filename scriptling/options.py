@@ -1,0 +1,295 @@
+"""The options of the command line: one table that parsing, the environment, the config file and help all follow.
+
+Adding an option is adding a row to :data:`GROUPS` and a field to :class:`scriptling.settings.Settings`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+
+class UsageError(Exception):
+    """What was asked for cannot be, by command line, environment or config file; the text says what would be right."""
+
+
+class Option(NamedTuple):
+    """One setting that can be given from outside.
+
+    :ivar name: the flag without its dashes; the same name stands in a config file
+    :ivar field: the field of :class:`~scriptling.settings.Settings` that it fills; "" for what only ``cli`` looks at
+    :ivar parse: text to value; raises ValueError whose text says what would be right
+    :ivar metavar: what help calls the value; "" for a switch that takes none
+    :ivar repeatable: whether it may be given several times; in the environment the values are joined with ``:``
+    :ivar configurable: whether it may stand in a config file
+    :ivar available: False for a flag that is known and not built yet: giving it is an error that says so
+    """
+
+    name: str
+    help: str
+    field: str = ""
+    short: str = ""
+    environment: str = ""
+    metavar: str = ""
+    parse: Callable[[str], Any] = str
+    repeatable: bool = False
+    configurable: bool = False
+    available: bool = True
+
+    @property
+    def flag(self) -> str:
+        """The flag as it is typed."""
+        return f"--{self.name}"
+
+
+class Arguments(NamedTuple):
+    """An argument vector, taken apart but not yet understood.
+
+    :ivar given: the texts given to each option, by the option's name
+    :ivar script: the script as named (``-`` included), or None
+    :ivar script_args: everything behind the script or the code of ``-c``
+    :ivar wants: ``"help"`` or ``"version"`` where that was asked for, else ``""``
+    """
+
+    given: dict[str, list[str]]
+    script: str | None = None
+    script_args: tuple[str, ...] = ()
+    wants: str = ""
+
+
+def whole(minimum: int, maximum: int | None = None) -> Callable[[str], int]:
+    """Return a parser of whole numbers within bounds, both included."""
+    right = f"a whole number of {minimum} or more" if maximum is None else f"a whole number from {minimum} to {maximum}"
+
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and len(text) < 16):
+            raise ValueError(right)
+        number = int(text)
+        if number < minimum or (maximum is not None and number > maximum):
+            raise ValueError(right)
+        return number
+
+    return parse
+
+
+def seconds(text: str) -> float:
+    """Parse a length of time in seconds; fractions are welcome."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not (0 <= number < math.inf):
+        raise ValueError("a number of seconds, 0 or more")
+    return number
+
+
+def switch(text: str) -> bool:
+    """Parse what a switch may be set to outside of the command line; nothing is off."""
+    lowered = text.strip().lower()
+    if lowered in ("1", "true", "yes", "on"):
+        return True
+    if lowered in ("", "0", "false", "no", "off"):
+        return False
+    raise ValueError("true or false (also 1 or 0, yes or no, on or off)")
+
+
+def switched_off(text: str) -> bool:
+    """Parse a switch that turns its setting off."""
+    return not switch(text)
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """Return a parser of one word out of several, in any case."""
+
+    def parse(text: str) -> str:
+        if text.lower() not in choices:
+            raise ValueError(f"{', '.join(choices[:-1])} or {choices[-1]}")
+        return text.lower()
+
+    return parse
+
+
+def _setting(name: str, field: str, metavar: str, help: str, parse: Callable[[str], Any], **more: Any) -> Option:
+    """Return a row for something that the environment and a config file may give as well."""
+    environment = more.pop("environment", f"SCRIPTLING_{name.upper().replace('-', '_')}")
+    return Option(
+        name, help, field, environment=environment, metavar=metavar, parse=parse, **{"configurable": True, **more}
+    )
+
+
+def _later(name: str, **more: Any) -> Option:
+    """Return a row for a flag of the Go program that this version does not have."""
+    return _setting(name, "", more.pop("metavar", "VALUE"), "", str, available=False, **more)
+
+
+_LEVELS = one_of("trace", "debug", "info", "warn", "error")
+_FORMATS = one_of("console", "json", "null")
+
+GROUPS: dict[str, tuple[Option, ...]] = {
+    "Run a script": (
+        Option("code", "run CODE; what follows it goes to sys.argv", "code", short="c", metavar="CODE"),
+        Option("interactive", "prompt for input, after the script if there is one", "interactive", "i", parse=switch),
+    ),
+    "Libraries and plugins": (
+        _setting(
+            "libpath",
+            "library_path",
+            "DIR",
+            "a further folder to import from, after the script's own (repeatable)",
+            str,
+            short="L",
+            repeatable=True,
+        ),
+        _setting(
+            "plugin-dir",
+            "plugin_dirs",
+            "DIR",
+            "load every executable in DIR as a plugin (repeatable)",
+            str,
+            repeatable=True,
+        ),
+    ),
+    "Serve a plugin": (
+        _setting(
+            "json-rpc",
+            "json_rpc",
+            "",
+            "serve what the script registers, over stdin and stdout",
+            switch,
+            environment="SCRIPTLING_JSONRPC",
+        ),
+        _setting("workers", "workers", "N", "worker processes (default: one per CPU, 2 to 8)", whole(1, 1000)),
+        _setting("call-timeout", "call_timeout", "S", "seconds one call may run, 0 for ever (default: 300)", seconds),
+        _setting(
+            "graceful-timeout",
+            "graceful_timeout",
+            "S",
+            "seconds that calls may go on once a stop was asked for (default: 30)",
+            seconds,
+        ),
+        _setting("reload", "reload", "", "let edits of library files take effect without a restart", switch),
+        _setting("no-traceback", "show_traceback", "", "keep tracebacks out of error answers", switched_off),
+    ),
+    "Limits of a server": (
+        _setting(
+            "max-requests", "max_requests", "N", "replace a worker after N calls, 0 for never (default: 0)", whole(0)
+        ),
+        _setting("max-rss", "max_rss", "MB", "replace a worker grown beyond this, 0 for never (default: 0)", whole(0)),
+        _setting("max-message", "max_message", "MB", "largest message taken, in MiB (default: 16)", whole(1, 2047)),
+        _setting("max-queue", "max_queue", "N", "calls that may wait for a worker (default: 1000)", whole(1)),
+        _setting("max-batch", "max_batch", "N", "requests in one batch (default: 10000)", whole(1)),
+        _setting("max-depth", "max_depth", "N", "lists and dicts nested in a value (default: 128)", whole(1, 200)),
+        _setting(
+            "callback-depth",
+            "callback_depth",
+            "N",
+            "calls nested in callbacks of one another (default: 100)",
+            whole(1, 1000),
+        ),
+    ),
+    "Logging": (
+        _setting("log-level", "log_level", "LEVEL", "trace, debug, info, warn or error (default: info)", _LEVELS),
+        _setting("log-format", "log_format", "FORMAT", "console, json or null (default: console)", _FORMATS),
+    ),
+    "Other": (
+        _setting(
+            "config",
+            "config",
+            "FILE",
+            "read settings from a TOML file, named as the flags are",
+            str,
+            short="C",
+            configurable=False,
+        ),
+        Option("version", "print the version", short="v"),
+        Option("help", "print this help", short="h"),
+    ),
+    "Not in this version": (
+        _later("server", short="S", metavar="ADDR"),
+        _later("bearer-token"),
+        _later("bearer-token-file"),
+        _later("tls-cert"),
+        _later("tls-key"),
+        _later("tls-generate", metavar=""),
+        _later("kv-storage"),
+    ),
+}
+
+OPTIONS: tuple[Option, ...] = tuple(option for group in GROUPS.values() for option in group)
+BY_NAME: dict[str, Option] = {option.name: option for option in OPTIONS}
+BY_SHORT: dict[str, Option] = {option.short: option for option in OPTIONS if option.short}
+
+
+def parse_arguments(argv: Sequence[str]) -> Arguments:
+    """Take an argument vector apart, without the program's name.
+
+    Flags end at the script, behind the code of ``-c``, or at ``--``; the rest is the script's own.
+
+    :raises UsageError: an unknown flag, or a flag with a value missing or too many
+    """
+    given: dict[str, list[str]] = {}
+    rest = list(argv)
+    while rest and rest[0].startswith("-") and rest[0] != "-":
+        word = rest.pop(0)
+        if word == "--":
+            break
+        for option, value in _read_flag(word, rest):
+            if option.name in ("help", "version"):
+                return Arguments(given, wants=option.name)
+            _store(given, option, value)
+        if "code" in given:
+            return Arguments(given, None, tuple(rest))
+    return Arguments(given, rest[0] if rest else None, tuple(rest[1:]))
+
+
+def _read_flag(word: str, rest: list[str]) -> list[tuple[Option, str]]:
+    """Return the options that one word gives, taking a value from ``rest`` where one is missing in the word."""
+    if word.startswith("--"):
+        name, equals, value = word[2:].partition("=")
+        option = BY_NAME.get(name)
+        if option is None:
+            raise UsageError(unknown(f"--{name}", [known.flag for known in OPTIONS if known.available]))
+        if equals or not option.metavar:
+            return [(option, value if equals else "true")]
+        return [(option, _next(option, word, rest))]
+    return _read_short(word, rest)
+
+
+def _read_short(word: str, rest: list[str]) -> list[tuple[Option, str]]:
+    """Return the options of a word such as ``-i``, ``-Lfolder`` or ``-ic``."""
+    found: list[tuple[Option, str]] = []
+    for place, letter in enumerate(word[1:], start=2):
+        option = BY_SHORT.get(letter)
+        if option is None:
+            raise UsageError(unknown(f"-{letter}", [f"-{short}" for short in BY_SHORT]))
+        if option.metavar:
+            return [*found, (option, word[place:] or _next(option, f"-{letter}", rest))]
+        found.append((option, "true"))
+    return found
+
+
+def _next(option: Option, word: str, rest: list[str]) -> str:
+    """Return the value that stands behind a flag."""
+    if not rest:
+        raise UsageError(f"{word} needs a value: {word} {option.metavar}")
+    return rest.pop(0)
+
+
+def _store(given: dict[str, list[str]], option: Option, value: str) -> None:
+    """Note a value; a switch or a value given again counts once if it says the same."""
+    values = given.setdefault(option.name, [])
+    if values and not option.repeatable and values != [value]:
+        raise UsageError(f"{option.flag} is given twice, as {values[0]!r} and as {value!r}; give it once")
+    if option.repeatable or not values:
+        values.append(value)
+
+
+def unknown(name: str, known: Sequence[str]) -> str:
+    """Return the sentence for a name that does not exist, with the nearest one that does."""
+    from difflib import get_close_matches  # noqa: PLC0415 - 2 ms that only a mistake pays for
+
+    near = get_close_matches(name, known, n=1, cutoff=0.6)
+    if near:
+        return f"unknown flag {name}; did you mean {near[0]}?"
+    return f"unknown flag {name}; the flags there are: {', '.join(known)}"

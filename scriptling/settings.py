@@ -1,0 +1,222 @@
+"""What one run of the program was asked to do: read once, frozen, passed down.
+
+Precedence: command line, environment, ``.env`` of the working folder, config file, default. Nothing else in the project
+looks at the environment for its settings.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from scriptling.options import BY_NAME, OPTIONS, Arguments, Option, UsageError, parse_arguments, unknown
+
+
+class Settings(NamedTuple):
+    """Every setting, in the units that its comment gives.
+
+    A class of plain values: it may be copied to other processes.
+    """
+
+    script: str | None = None  # as named on the command line; "-" is stdin; None with -c or -i alone
+    script_args: tuple[str, ...] = ()
+    code: str | None = None
+    interactive: bool = False
+    json_rpc: bool = False
+    library_path: tuple[str, ...] = ()  # absolute folders of -L, without the script's own
+    plugin_dirs: tuple[str, ...] = ()  # absolute folders
+    workers: int = 2
+    call_timeout: float = 300.0  # seconds; 0 is none
+    graceful_timeout: float = 30.0  # seconds
+    max_requests: int = 0  # calls; 0 is no bound
+    max_rss: int = 0  # MiB; 0 is no bound
+    max_message: int = 16  # MiB
+    max_queue: int = 1000  # calls
+    max_batch: int = 10_000  # requests
+    max_depth: int = 128  # lists and dicts in one another
+    callback_depth: int = 100  # calls in one another
+    reload: bool = False
+    show_traceback: bool = True
+    log_level: str = "info"
+    log_format: str = "console"
+    config: str = ""
+
+    @property
+    def script_folder(self) -> str:
+        """Absolute folder that imports look in first: the script's (links followed, as Python does), or the current."""
+        if self.script is None or self.script == "-":
+            return str(Path.cwd())
+        return str(Path(self.script).resolve().parent)
+
+    @property
+    def import_path(self) -> tuple[str, ...]:
+        """Folders of the script's own libraries, in the order in which they are searched."""
+        return (self.script_folder, *self.library_path)
+
+
+class _Given(NamedTuple):
+    """What one source says of one option: where (for messages), the texts, and the folder that paths start from."""
+
+    where: str
+    texts: list[str]
+    base: Path = Path()
+
+
+def default_workers() -> int:
+    """Return how many workers there are unless told: one per CPU that this process may use, from 2 to 8."""
+    return max(2, min(8, len(os.sched_getaffinity(0))))
+
+
+def load(arguments: Arguments, environment: Mapping[str, str]) -> Settings:
+    """Join all sources into one :class:`Settings`.
+
+    :param arguments: the command line, from :func:`scriptling.options.parse_arguments`
+    :param environment: usually ``os.environ``; names that are no setting are left alone, as they may be a script's or a
+        host's own
+    :raises UsageError: something unknown, malformed, contradictory or not available
+    """
+    given = _from_arguments(arguments)
+    for more in (_from_environment(environment), _from_dotenv(Path(".env"))):
+        given = more | given
+    given = _from_config(given.get("config")) | given
+    values: dict[str, Any] = {"workers": default_workers()}
+    for option in OPTIONS:
+        if option.name in given:
+            values[option.field] = _value(option, given[option.name])
+    settings = Settings(script=arguments.script, script_args=arguments.script_args, **values)
+    _check(settings)
+    return settings
+
+
+def load_argv(argv: Sequence[str], environment: Mapping[str, str]) -> Settings:
+    """Do :func:`load` from an argument vector without the program's name."""
+    return load(parse_arguments(argv), environment)
+
+
+def _from_arguments(arguments: Arguments) -> dict[str, _Given]:
+    return {name: _Given(f"--{name}", texts) for name, texts in arguments.given.items()}
+
+
+def _from_environment(environment: Mapping[str, str], where: str = "") -> dict[str, _Given]:
+    given = {}
+    for option in OPTIONS:
+        text = environment.get(option.environment) if option.environment else None
+        if text:
+            texts = [part for part in text.split(":") if part] if option.repeatable else [text]
+            given[option.name] = _Given(option.environment + where, texts)
+    return given
+
+
+def _from_dotenv(path: Path) -> dict[str, _Given]:
+    """Read a ``.env`` file if there is one; only the names of settings count, and nothing enters the environment."""
+    try:
+        with path.open(encoding="utf-8") as lines:
+            return _from_environment(dict(_assignments(lines, path)), f" in {path}")
+    except (FileNotFoundError, IsADirectoryError):
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {path}: {error}") from None
+
+
+def _assignments(lines: Iterable[str], path: Path) -> Iterator[tuple[str, str]]:
+    """Yield the ``SCRIPTLING_NAME=value`` lines of a ``.env`` file; ``export``, quotes, comments as in a shell."""
+    for number, line in enumerate(lines, start=1):
+        text = line.strip().removeprefix("export ").lstrip()
+        if not text.startswith("SCRIPTLING_"):
+            continue
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"{path}, line {number}: {text!r} is no assignment; write {name}=value")
+        yield name.strip(), _unquoted(value.strip())
+
+
+def _unquoted(text: str) -> str:
+    """Take off the quotes around a value, or the comment behind one without quotes."""
+    if text[:1] in ("'", '"'):
+        return text[1:].partition(text[0])[0]
+    return text.partition(" #")[0].rstrip()
+
+
+def _from_config(given: _Given | None) -> dict[str, _Given]:
+    """Read the config file that was asked for, if any."""
+    if given is None:
+        return {}
+    path = Path(given.texts[-1])
+    import tomllib  # noqa: PLC0415 - 7 ms that only those with a config file pay
+
+    try:
+        with path.open("rb") as file:
+            content = tomllib.load(file)
+    except OSError as error:
+        raise UsageError(f"{given.where}: cannot read {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{given.where}: {path} is not TOML: {error}") from None
+    return {name: _from_toml(name, value, path) for name, value in content.items()}
+
+
+def _from_toml(name: str, value: Any, path: Path) -> _Given:
+    option = BY_NAME.get(name)
+    if option is None or not option.configurable:
+        known = [each.name for each in OPTIONS if each.configurable and each.available]
+        raise UsageError(f"{path}: {unknown(name, known).replace('unknown flag', 'unknown setting')}")
+    values = value if option.repeatable and isinstance(value, list) else [value]
+    texts = [str(item).lower() if isinstance(item, bool) else str(item) for item in values]
+    return _Given(f"{name} in {path}", texts, path.parent)
+
+
+def _value(option: Option, given: _Given) -> Any:
+    """Turn the texts given to an option into the value of its field."""
+    if not option.available:
+        raise UsageError(f"{given.where} is not available in this version; leave it out")
+    if option.repeatable:
+        return tuple(_folder(given, text) for text in given.texts)
+    try:
+        return option.parse(given.texts[-1])
+    except ValueError as error:
+        raise UsageError(f"{given.where}: {given.texts[-1]!r} is not right; give {error}") from None
+
+
+def _folder(given: _Given, text: str) -> str:
+    """Return a folder's absolute path; a config file's are relative to the file."""
+    path = given.base / text
+    if not path.is_dir():
+        raise UsageError(f"{given.where}: {text!r} is not a folder; name one that exists")
+    return str(path.absolute())
+
+
+def _check(settings: Settings) -> None:
+    """Refuse what contradicts itself, and scripts that are not there."""
+    if settings.json_rpc:
+        _check_server(settings)
+    if settings.script not in (None, "-"):
+        _check_script(Path(str(settings.script)))
+
+
+def _check_server(settings: Settings) -> None:
+    if settings.interactive:
+        raise UsageError(
+            "--interactive and --json-rpc exclude each other: stdin carries the protocol; drop one of them"
+        )
+    if settings.code is None and settings.script in (None, "-"):
+        raise UsageError(
+            "--json-rpc cannot read the script from stdin, which carries the protocol; name a file: --json-rpc setup.py"
+        )
+
+
+def _check_script(script: Path) -> None:
+    try:
+        script.stat()
+    except OSError as error:
+        raise UsageError(f"cannot open {script}: {error.strerror}{_address_hint(str(script))}") from None
+    if script.is_dir():
+        raise UsageError(f"{script} is a folder; name the script in it")
+
+
+def _address_hint(script: str) -> str:
+    """Return what to add where an address stands in the place of the script."""
+    host, colon, port = script.rpartition(":")
+    if colon and port.isdigit() and "/" not in host:
+        return "; the first word that is no flag names the script, and a server over stdio has no address"
+    return ""
