@@ -1,0 +1,30 @@
+# One command each to run, to test and to lint. All that is needed is python3, 3.11 or newer: the rest goes into VENV.
+PYTHON ?= python3
+VENV ?= .venv
+JOBS ?= 2
+BIN := $(VENV)/bin
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: run test lint
+
+run: $(VENV)/.installed  ## run the calculator example: a client, and the server that it starts
+	$(BIN)/scriptling examples/calculator/client.py
+
+test: $(VENV)/.installed-tools  ## run all tests
+	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+lint: $(VENV)/.installed-tools  ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --explicit-package-bases scriptling workers tests
+
+$(VENV)/.installed: setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
+	test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.installed-tools: $(VENV)/.installed
+	$(BIN)/pip install --quiet --editable '.[test,lint]'
+	@touch $@

@@ -1,0 +1,65 @@
+"""Every example runs, and prints what its page or the specification says that it prints."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("SCRIPTLING_")} | {
+    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+}
+
+PRINTED = {
+    "calculator": "1.0.0\n7\n12\n",
+    "classes": "Hello, world\nGoodbye, world\n2\n",
+    "callbacks": "[2, 4, 6]\nerror: 3 is too large\n",
+    "stateful": "1.0.0\nHello, Ada (1)\nHello, Grace (1)\n",
+    "decorators": "100.0\n100.0\n60.0\n42\n12\n",
+    "single_file": "12\n",
+}
+
+
+def run(*command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command in a folder and wait for it."""
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        cwd=folder,
+        env=ENVIRONMENT,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def test_every_example_has_its_expectation() -> None:
+    assert {path.parent.name for path in EXAMPLES.glob("*/client.py")} == set(PRINTED)
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_example_in_a_scriptling_script(name: str, tmp_path: Path) -> None:
+    done = run(sys.executable, "-m", "scriptling", str(EXAMPLES / name / "client.py"), folder=tmp_path)
+    assert (done.stdout, done.returncode) == (PRINTED[name], 0), done.stderr
+
+
+def test_example_in_plain_python(tmp_path: Path) -> None:
+    done = run(sys.executable, str(EXAMPLES / "calculator" / "client.py"), folder=tmp_path)
+    assert (done.stdout, done.returncode) == (PRINTED["calculator"], 0), done.stderr
+
+
+def test_clean_up_of_the_stateful_example_is_seen_on_stderr(tmp_path: Path) -> None:
+    done = run(sys.executable, "-m", "scriptling", str(EXAMPLES / "stateful" / "client.py"), folder=tmp_path)
+    assert "stateful: cleaned up" in done.stderr
+
+
+def test_executable_setup_script_in_a_plugin_dir(tmp_path: Path) -> None:
+    (tmp_path / "shapes").symlink_to(EXAMPLES / "single_file" / "shapes.py")
+    code = "import plugin.shapes; print(plugin.shapes.area(3, 4))"
+    done = run(sys.executable, "-m", "scriptling", "--plugin-dir", ".", "-c", code, folder=tmp_path)
+    assert (done.stdout, done.returncode) == ("12\n", 0), done.stderr
