@@ -107,9 +107,11 @@ def load_plugins(folders: tuple[str, ...]) -> None:
 def script_traceback(error: BaseException) -> TracebackType | None:
     """Return an exception's traceback from the script's first frame on; None for a script that does not compile."""
     traceback = error.__traceback__
-    while traceback is not None and traceback.tb_frame.f_code.co_filename == __file__:
-        traceback = traceback.tb_next
-    return traceback
+    while traceback is not None:
+        code, traceback = traceback.tb_frame.f_code, traceback.tb_next
+        if code is execute.__code__:
+            return traceback
+    return error.__traceback__
 
 
 def _show_without_our_frames(error: BaseException) -> None:

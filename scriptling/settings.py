@@ -57,11 +57,15 @@ class Settings(NamedTuple):
 
 
 class _Given(NamedTuple):
-    """What one source says of one option: where (for messages), the texts, and the folder that paths start from."""
+    """What one source says of one option: where (for messages), the texts, and the folder that paths start from.
+
+    :ivar inherited: whether it may have been meant for the program that started this one
+    """
 
     where: str
     texts: list[str]
     base: Path = Path()
+    inherited: bool = False
 
 
 def default_workers() -> int:
@@ -81,6 +85,8 @@ def load(arguments: Arguments, environment: Mapping[str, str]) -> Settings:
     for more in (_from_environment(environment), _from_dotenv(Path(".env"))):
         given = more | given
     given = _from_config(given.get("config")) | given
+    if "json-rpc" in given and _value(BY_NAME["json-rpc"], given["json-rpc"]):
+        _without_plugin_dirs(given)
     values: dict[str, Any] = {"workers": default_workers()}
     for option in OPTIONS:
         if option.name in given:
@@ -105,7 +111,7 @@ def _from_environment(environment: Mapping[str, str], where: str = "") -> dict[s
         text = environment.get(option.environment) if option.environment else None
         if text:
             texts = [part for part in text.split(":") if part] if option.repeatable else [text]
-            given[option.name] = _Given(option.environment + where, texts)
+            given[option.name] = _Given(option.environment + where, texts, inherited=not where)
     return given
 
 
@@ -164,6 +170,16 @@ def _from_toml(name: str, value: Any, path: Path) -> _Given:
     values = value if option.repeatable and isinstance(value, list) else [value]
     texts = [str(item).lower() if isinstance(item, bool) else str(item) for item in values]
     return _Given(f"{name} in {path}", texts, path.parent)
+
+
+def _without_plugin_dirs(given: dict[str, _Given]) -> None:
+    """Keep a server from loading plugins: in its host's folder of plugins it would find, and start, itself.
+
+    :raises UsageError: they were asked of this very server, which has no use for them
+    """
+    dirs = given.pop("plugin-dir", None)
+    if dirs is not None and not dirs.inherited:
+        raise UsageError(f"{dirs.where} is for scripts that are run, not with --json-rpc; drop one of them")
 
 
 def _value(option: Option, given: _Given) -> Any:

@@ -135,6 +135,7 @@ def test_the_scripts_folder_is_where_a_link_leads_and_the_current_one_without_a_
         (["--json-rpc"], "--json-rpc", "name a file"),
         (["--json-rpc", "-"], "--json-rpc", "name a file"),
         (["--json-rpc", "-i", "s.py"], "--interactive", "drop one"),
+        (["--json-rpc", "--plugin-dir", ".", "s.py"], "--plugin-dir", "drop one"),
         (["--json-rpc", ":8000"], ":8000", "a server over stdio has no address"),
         (["--json-rpc", "--server", ":8000", "s.py"], "--server", "not available"),
         (["-S:8000", "s.py"], "--server", "not available"),
@@ -168,6 +169,12 @@ def test_environment_names_and_lists(folder: Path) -> None:
     assert settings.library_path == (str(folder / "a"), str(folder))
     assert settings.json_rpc
     assert settings.show_traceback
+
+
+def test_a_server_leaves_its_hosts_folder_of_plugins_alone(folder: Path) -> None:
+    environment = {"SCRIPTLING_PLUGIN_DIR": str(folder)}
+    assert load_argv(["s.py"], environment).plugin_dirs == (str(folder),)
+    assert load_argv(["--json-rpc", "s.py"], environment).plugin_dirs == ()
 
 
 def test_an_empty_variable_counts_as_not_set() -> None:
