@@ -1,0 +1,349 @@
+"""The loaded plugins of this process: the table of them, and how one gets in and out (protocol section 6)."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from scriptling.errors import PluginCallError, PluginError, PluginLoadError, PluginTimeout, from_wire
+from scriptling.plugin import modules
+from scriptling.plugin.calls import Peer
+from scriptling.plugin.connection import Connection, PlainConnection, ScriptlingConnection
+from scriptling.plugin.library import Library, Origin
+from scriptling.plugin.origin import PREFIX, PathText, normalised, origin_of
+from scriptling.protocol.messages import (
+    CAPABILITIES,
+    HandshakeParams,
+    HandshakeResult,
+    Method,
+    decode_result,
+    encode_message,
+)
+from scriptling.version import __version__
+
+HANDSHAKE_TIMEOUT = 15.0
+CLOSE_GRACE = 10.0
+
+
+class HandshakeTimeout(PluginLoadError, PluginTimeout):  # noqa: N818 - named as its bases are
+    """A plugin was started, and did not answer the handshake in time."""
+
+
+class PluginName(str):
+    """The name of a loaded plugin; as a context manager, it unloads the plugin at the end of the block."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if self in loaded_names():
+            unload(self)
+
+
+class Access(msgspec.Struct, frozen=True):
+    """How a plugin is reached, beyond what identifies it.
+
+    :ivar timeout: seconds for the handshake
+    """
+
+    timeout: float = HANDSHAKE_TIMEOUT
+    insecure_skip_tls: bool = False
+    headers: Mapping[str, str] = {}
+
+
+class _Table:
+    """The libraries by name."""
+
+    def __init__(self) -> None:
+        self.libraries: dict[str, Library] = {}
+        self.lock = threading.Lock()
+        self.hooked = False
+
+    def reserve(self, name: str, origin: Origin, scriptling: bool) -> Library:
+        """Return the library of that name, new or as it is.
+
+        :raises PluginLoadError: the name means another plugin, or the plugin has another name
+        """
+        with self.lock:
+            self._hook()
+            library = self.libraries.get(name)
+            if library is None:
+                self._check_new(name, origin)
+                library = self.libraries[name] = Library(name, origin, scriptling)
+            elif library.origin != origin:
+                raise PluginLoadError(f"{name} is loaded from {_shown(library.origin)} already; unload it first")
+            elif library.scriptling != scriptling:
+                raise PluginLoadError(f"{name} is loaded with scriptling={library.scriptling} already; unload it first")
+            return library
+
+    def _check_new(self, name: str, origin: Origin) -> None:
+        for library in self.libraries.values():
+            if library.origin == origin:
+                raise PluginLoadError(f"{_shown(origin)} is loaded as {library.name} already, and cannot be as {name}")
+
+    def _hook(self) -> None:
+        """See to it that nothing outlives the program, or is ended by a fork of it."""
+        if not self.hooked:
+            self.hooked = True
+            atexit.register(_close_all)
+            os.register_at_fork(after_in_child=_after_fork)
+
+    def remove(self, library: Library) -> None:
+        """Forget a library, unless another has taken its name."""
+        with self.lock:
+            if self.libraries.get(library.name) is library:
+                del self.libraries[library.name]
+
+
+_table = _Table()
+
+
+def load(
+    name: str,
+    path: PathText,
+    scriptling: bool,
+    args: Sequence[PathText] | None,
+    access: Access,
+) -> PluginName:
+    """Connect a plugin under a name; see :func:`scriptling.plugin.load`."""
+    name = normalised(name)
+    if scriptling:
+        modules.check_importable(name)
+    origin = origin_of(path, args, access.headers)
+    while True:
+        library = _table.reserve(name, origin, scriptling)
+        with library.lock:
+            if _table.libraries.get(name) is library:
+                _ensure_connected(library, access)
+                return PluginName(name)
+
+
+def load_declared(path: PathText) -> PluginName:
+    """Start a Scriptling plugin, and load it under the name that it declares; errors as :func:`load`."""
+    origin = origin_of(path, None, None)
+    own = normalised(Path(origin.path).stem.replace(" ", "_"))
+    peer = _peer(Library(own, origin, True), Access())
+    try:
+        agreed = _shake_hands(peer, HANDSHAKE_TIMEOUT)
+        name = normalised(agreed.library.name or own)
+        modules.check_importable(name)
+        library = _table.reserve(name, origin, True)
+        with library.lock:
+            try:
+                if not library.alive:
+                    _adopt(library, _plugin_connection(library, peer, agreed))
+            finally:
+                _forget_if_unconnected(library)
+    except BaseException:
+        peer.close(0)
+        raise
+    if library.connection is None or library.connection.peer is not peer:
+        peer.close(0)
+    modules.install(library.module)
+    return PluginName(name)
+
+
+def unload(name: str, grace: float = CLOSE_GRACE) -> None:
+    """Say goodbye to a plugin, and forget it; see :func:`scriptling.plugin.unload`."""
+    library = find(name)
+    _table.remove(library)
+    modules.remove(library.module)
+    with library.lock:
+        try:
+            if library.connection is not None:
+                library.connection.peer.close(grace)
+        finally:
+            library.connection = None
+
+
+def find(name: str) -> Library:
+    """Return a loaded library, named with or without the prefix.
+
+    A wrapper that a plugin sent names it as the plugin does, which may not be the name that it was loaded under.
+
+    :raises PluginError: none of that name is loaded
+    """
+    full = name if name.startswith(PREFIX) else PREFIX + name
+    library = _table.libraries.get(full)
+    if library is not None:
+        return library
+    known = [library for library in list(_table.libraries.values()) if _own_name(library) == full]
+    if len(known) == 1:
+        return known[0]
+    raise PluginError(f"{full} is not loaded (loaded: {', '.join(loaded_names()) or 'none'})")
+
+
+def loaded_names() -> list[str]:
+    """Return the names of the loaded libraries, sorted."""
+    return sorted(_table.libraries)
+
+
+def describe(library: Library) -> dict[str, Any]:
+    """Return what is known of a library as plain data; see :func:`scriptling.plugin.describe`."""
+    described: dict[str, Any] = {
+        "name": library.name,
+        "path": library.origin.path,
+        "args": list(library.origin.args),
+        "transport": "http" if library.origin.is_url else "stdio",
+        "scriptling": library.scriptling,
+        "alive": library.alive,
+    }
+    connection = library.connection
+    if isinstance(connection, ScriptlingConnection):
+        agreed = connection.agreed
+        described |= {"version": agreed.library.version, "description": agreed.library.description}
+        described["capabilities"] = agreed.capabilities
+        described["functions"] = msgspec.to_builtins(agreed.schema.functions)
+        described["classes"] = msgspec.to_builtins(agreed.schema.classes)
+        constants = agreed.schema.constants
+        described["constants"] = {each.name: connection.constant(each.name, each.value) for each in constants}
+    return described
+
+
+# -- connecting --------------------------------------------------------------------------------------------------------
+
+
+def _ensure_connected(library: Library, access: Access) -> None:
+    """Connect a library that is new, or whose peer has died, and make it importable."""
+    if not library.alive:
+        try:
+            _connect(library, access)
+        finally:
+            _forget_if_unconnected(library)
+    if library.scriptling:
+        # Every time, because a handler's sys.modules is as at the start again in the next call.
+        modules.install(library.module)
+
+
+def _forget_if_unconnected(library: Library) -> None:
+    if library.connection is None:
+        _table.remove(library)
+
+
+def _connect(library: Library, access: Access) -> None:
+    peer = _peer(library, access)
+    try:
+        if library.scriptling:
+            agreed = _shake_hands(peer, access.timeout)
+            _adopt(library, _plugin_connection(library, peer, agreed))
+        else:
+            _adopt(library, PlainConnection(peer))
+    except BaseException:
+        peer.close(0)
+        raise
+
+
+def _adopt(library: Library, connection: Connection) -> None:
+    """Let a library have a connection, instead of one whose peer has died."""
+    old, library.connection = library.connection, connection
+    if old is not None:
+        old.peer.close(0)
+
+
+def _peer(library: Library, access: Access) -> Peer:
+    """Start a process, or prepare for a URL; what that needs is imported here, for a program may need one of them."""
+    if library.origin.is_url:
+        from scriptling.plugin.http_peer import HttpPeer  # noqa: PLC0415
+
+        url, bare = library.origin.path, library.name.removeprefix(PREFIX)
+        return HttpPeer(bare, url, access.headers, access.insecure_skip_tls, library.scriptling)
+    from scriptling.plugin.hostlog import HostLog  # noqa: PLC0415
+    from scriptling.plugin.process import Child  # noqa: PLC0415
+    from scriptling.plugin.stdio import StdioPeer  # noqa: PLC0415
+
+    label = f"plugin {library.name.removeprefix(PREFIX)!r} ({library.origin.path})"
+    try:
+        child = Child((library.origin.path, *library.origin.args))
+    except OSError as error:
+        raise PluginLoadError(f"{label} cannot be started: {error.strerror or error}") from error
+    return StdioPeer(label, child, HostLog(library.name), library.scriptling)
+
+
+def _shake_hands(peer: Peer, timeout: float) -> HandshakeResult:
+    """Agree on the protocol.
+
+    :raises PluginLoadError: that failed
+    """
+    params = HandshakeParams(
+        host="scriptling", host_version=__version__, transports=["json"], capabilities=list(CAPABILITIES)
+    )
+    try:
+        response = peer.exchange([(Method.HANDSHAKE, encode_message(params))], timeout=timeout)[0]
+        if response.error is not None:
+            raise PluginLoadError(f"{peer.label} refused the handshake: {response.error}") from from_wire(
+                response.error
+            )
+        return _agreed(peer, response.result)
+    except PluginTimeout as error:
+        raise HandshakeTimeout(str(error), error.code) from error
+    except PluginCallError as error:
+        raise PluginLoadError(str(error)) from error
+
+
+def _plugin_connection(library: Library, peer: Peer, agreed: HandshakeResult) -> ScriptlingConnection:
+    """Return a connection to a plugin, with the proxy library filled.
+
+    :raises PluginLoadError: something in the schema cannot be used
+    """
+    from scriptling.plugin.proxies import fill_module  # noqa: PLC0415 - programs may call without proxies
+
+    connection = ScriptlingConnection(peer, agreed)
+    try:
+        fill_module(library.module, library, connection)
+    except PluginCallError as error:
+        raise PluginLoadError(str(error)) from error
+    return connection
+
+
+def _agreed(peer: Peer, result: bytes) -> HandshakeResult:
+    try:
+        agreed = decode_result(result, HandshakeResult)
+    except ValueError as error:
+        raise PluginLoadError(f"{peer.label} answered the handshake with something else: {error}") from None
+    if agreed.protocol.partition(".")[0] != "1":
+        raise PluginLoadError(f"{peer.label} speaks version {agreed.protocol} of the protocol, and not 1.0")
+    return agreed
+
+
+def _own_name(library: Library) -> str:
+    """Return what a plugin calls itself, with the prefix."""
+    connection = library.connection
+    return PREFIX + connection.agreed.library.name if isinstance(connection, ScriptlingConnection) else ""
+
+
+def _shown(origin: Origin) -> str:
+    if origin.is_url:
+        from scriptling.plugin.http_peer import public_url  # noqa: PLC0415 - imported already, with the first URL
+
+        return public_url(origin.path)
+    return " ".join([origin.path, *origin.args])
+
+
+# -- the ends of a process ---------------------------------------------------------------------------------------------
+
+
+def _close_all() -> None:
+    """Unload everything at the interpreter's exit, all at the same time."""
+    peers = [library.connection.peer for library in _table.libraries.values() if library.connection is not None]
+    end = monotonic() + CLOSE_GRACE
+    for peer in peers:
+        peer.begin_close()
+    for peer in peers:
+        peer.close(max(0.0, end - monotonic()))
+
+
+def _after_fork() -> None:
+    """Let go, in a forked child, of what belongs to the parent; what is loaded here is the child's own."""
+    _table.lock = threading.Lock()
+    for library in _table.libraries.values():
+        library.after_fork()
