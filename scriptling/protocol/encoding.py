@@ -25,8 +25,8 @@ from scriptling.protocol.nodes import (
 )
 
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
-# Python reads and writes no decimal integer of more than 4,300 digits; an integer of that many bits has no more.
-_MOST_BITS = 14_284
+# Python reads no decimal integer of more than 4,300 digits, and msgspec counts a minus sign as one; this many bits fit.
+_MOST_BITS = 14_280
 
 
 class ValueEncoder:
@@ -138,7 +138,7 @@ class ValueEncoder:
         if not self._big_ints:
             raise Fault("cannot send an integer that does not fit 64 bits,")
         if value.bit_length() > _MOST_BITS:
-            raise Fault("cannot send an integer of 4,300 digits or more,")
+            raise Fault("cannot send an integer of more than 14,280 bits,")
         return IntNode(value)
 
     def _list(self, value: Sequence[Any], depth: int) -> ListNode:

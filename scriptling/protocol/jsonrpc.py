@@ -174,10 +174,12 @@ def _diagnose(text: bytes) -> Request | Response | Invalid:
     if method is None:
         # Peers that leave out or misspell the version in their answers are understood all the same.
         members.pop("jsonrpc", None)
-        return _event(decode_envelope(_encode_json(members)))
-    if bytes(method)[:1] != b'"':
+    elif bytes(method)[:1] != b'"':
         return _invalid("method must be a string", id)
-    return _refused_request(id, 'jsonrpc must be "2.0"')
+    try:
+        return _event(decode_envelope(_encode_json(members)))
+    except msgspec.ValidationError:
+        return _refused_request(id, 'jsonrpc must be "2.0"')
 
 
 def _parse_batch(text: bytes, max_batch: int) -> Batch | Invalid:
@@ -265,7 +267,7 @@ def _encode_error_member(member: _ErrorMember) -> bytes:
     try:
         return _encode_json({**content, "data": member.data})
     except (TypeError, ValueError, RecursionError, OverflowError):
-        return _encode_json({**content, "data": _text(repr(member.data))})
+        return _encode_json({**content, "data": f"data of type {type(member.data).__name__} that cannot be sent"})
 
 
 def _text(text: str) -> str:

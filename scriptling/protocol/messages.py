@@ -217,8 +217,9 @@ def decode_params(raw: bytes, type: type[T]) -> T:
     :param raw: JSON text; empty where the request had none
     :raises RpcError: ``INVALID_PARAMS``, with a sentence that names the member
     """
+    raw = raw or b"{}"
     try:
-        return _decoder(type).decode(raw or b"{}")
+        return _decoder(type).decode(raw)
     except _FAULTS:
         pass
     try:
