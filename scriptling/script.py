@@ -98,7 +98,7 @@ def load_plugins(folders: tuple[str, ...]) -> None:
     """Load every executable directly in the folders as a plugin, under the name it declares; failures are warnings."""
     if not folders:
         return
-    from scriptling.plugin import load_folder  # noqa: PLC0415 - the client is loaded only where it is used
+    from scriptling.plugin.folder import load_folder  # noqa: PLC0415 - the client is loaded only where it is used
 
     for folder in folders:
         load_folder(folder)

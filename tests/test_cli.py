@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -228,6 +229,52 @@ def test_stdin_that_is_closed(tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")
+
+
+# --- plugins of a folder -------------------------------------------------------------------------------------------
+
+TINY_PLUGIN = f"""#!{sys.executable}
+import json, sys
+for line in sys.stdin:
+    request = json.loads(line)
+    result = None
+    if request["method"] == "scriptling.handshake":
+        schema = {{"functions": [{{"name": "greet"}}], "classes": [], "constants": []}}
+        library = {{"name": "hello", "version": "1", "description": ""}}
+        result = {{"protocol": "1.0", "transport": "json", "library": library, "capabilities": [], "schema": schema}}
+    elif request["method"] == "function.call":
+        result = {{"type": "string", "value": "hi"}}
+    if "id" in request:
+        print(json.dumps({{"jsonrpc": "2.0", "id": request["id"], "result": result}}), flush=True)
+"""
+
+
+def executable(path: Path, text: str) -> None:
+    """Write a program."""
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+def test_every_executable_of_a_plugin_dir_is_loaded_under_the_name_it_declares(tmp_path: Path) -> None:
+    plugins = tmp_path / "plugins"
+    (plugins / "folder").mkdir(parents=True)
+    executable(plugins / "any name", TINY_PLUGIN)
+    executable(plugins / ".hidden", "not a program")
+    (plugins / "notes.txt").write_text("not executable")
+    code = "import plugin.hello, scriptling.plugin as p; print(plugin.hello.greet(), p.list())"
+    done = run("--plugin-dir", "plugins", "-c", code, folder=tmp_path)
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert done.stdout.startswith("hi ")
+    assert done.stdout.count("plugin.hello") == 1
+
+
+def test_a_plugin_that_fails_is_a_warning(tmp_path: Path) -> None:
+    executable(tmp_path / "broken", "#!/bin/sh\necho out of order >&2\nexit 7\n")
+    executable(tmp_path / "fine", TINY_PLUGIN)
+    done = run("--plugin-dir", ".", "-c", "import plugin.hello; print(plugin.hello.greet())", folder=tmp_path)
+    assert (done.stdout, done.returncode) == ("hi\n", 0)
+    assert re.search(r"WARN  .*broken is not loaded: .*7", done.stderr)
+    assert "out of order" in done.stderr
 
 
 # --- interactive --------------------------------------------------------------------------------------------------
