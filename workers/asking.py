@@ -1,0 +1,164 @@
+"""How a running call asks the host (callbacks) or the object store (methods of objects it was given).
+
+Every thread that asks has a socket of its own on the relay channel: ZeroMQ sockets belong to one thread, and answers to
+one thread can then never queue behind another's, nor behind calls.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from scriptling.errors import PluginCallError, RpcError, from_wire
+from scriptling.protocol.values import RemoteRef, Undecodable, ValueDecoder, ValueEncoder
+from workers import frames
+from workers.frames import Ask, Call, Flag, Want
+from workers.sockets import Line
+
+if TYPE_CHECKING:
+    import zmq
+
+
+class _WireError(msgspec.Struct):
+    code: int
+    message: str
+    data: Any = None
+
+
+_decode_error = msgspec.json.Decoder(_WireError).decode
+
+
+class Scope:
+    """One call while it runs: what its callbacks are attached to."""
+
+    __slots__ = ("active", "call", "pause", "resume")
+
+    def __init__(self, call: Call, pause: Callable[[], None], resume: Callable[[], None]) -> None:
+        """Describe a running call; ``pause`` runs before it waits for an answer and ``resume`` after."""
+        self.call = call
+        self.active = True
+        self.pause = pause
+        self.resume = resume
+
+    @property
+    def big_integers(self) -> bool:
+        """Whether the host takes integers of more than 64 bits."""
+        return bool(self.call.flags & Flag.BIG_INTEGERS)
+
+
+class Objects(Protocol):
+    """How one process sees the instances of registered classes."""
+
+    def resolve(self, scope: Scope, reference: RemoteRef) -> Any:
+        """Return what a running call gets for a reference."""
+
+    def reference(self, scope: Scope, value: Any) -> dict[str, Any] | None:
+        """Return the wire Value for an instance; None if it is none (see :class:`ValueEncoder`)."""
+
+
+class Asker:
+    """Sends questions of running calls to the front-end, and waits for the answers.
+
+    :param child: name of this process
+    :param key: the run's secret
+    :ivar objects: set by whoever owns this asker, before the first call
+    """
+
+    objects: Objects
+
+    def __init__(self, line: Line, child: str, key: str, max_depth: int) -> None:
+        self._line = line
+        self._child = child
+        self._key = key
+        self._max_depth = max_depth
+        self._local = threading.local()
+
+    def ask(self, scope: Scope, want: Want, target: str, params: bytes, method: str = "") -> bytes:
+        """Return the answer's payload.
+
+        :raises PluginCallError: with the message of whoever answered, or because the call is over
+        """
+        if not scope.active:
+            raise PluginCallError("callback ID is not attached to an active plugin call")
+        scope.pause()
+        try:
+            answer = self._exchange(Ask(self._key, self._child, scope.call.seq, want, target, method, params))
+        finally:
+            scope.resume()
+        if answer.failed:
+            error = _decode_error(answer.payload)
+            raise from_wire(RpcError(error.code, error.message, error.data))
+        return answer.payload
+
+    def _exchange(self, ask: Ask) -> frames.Answer:
+        socket: zmq.Socket[bytes] | None = getattr(self._local, "socket", None)
+        if socket is None:
+            socket = self._local.socket = self._line.relay()
+        socket.send(frames.encode(ask))
+        try:
+            return frames.decode_answer(socket.recv())
+        except BaseException:
+            # An answer that is still to come must not be taken for that of the next question.
+            self._local.socket = None
+            socket.close()
+            raise
+
+    def decoder(self, scope: Scope) -> ValueDecoder:
+        """Return a decoder whose callbacks and objects belong to one running call."""
+        return ValueDecoder(
+            lambda callback_id: self.make_callback(scope, callback_id),
+            lambda reference: self.objects.resolve(scope, reference),
+            self._max_depth,
+        )
+
+    def encoder(self, scope: Scope) -> ValueEncoder:
+        """Return an encoder for what one running call sends."""
+        return ValueEncoder(lambda value: self.objects.reference(scope, value), scope.big_integers, self._max_depth)
+
+    def make_callback(self, scope: Scope, callback_id: str) -> Callback:
+        """Return what a running call gets for a function of the host's.
+
+        :raises Undecodable: the call came by a transport that has no way back
+        """
+        if not scope.call.flags & Flag.CALLBACKS:
+            raise Undecodable("callbacks are not supported over http json-rpc transport")
+        return Callback(self, scope, callback_id)
+
+    def callback(self, scope: Scope, callback_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Call a function of the host's."""
+        params = self._params(scope, {"id": callback_id}, args, kwargs)
+        return self.decoder(scope).decode(self.ask(scope, Want.CALLBACK, callback_id, params))
+
+    def method(self, scope: Scope, object_id: str, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Call a method of an object in the store."""
+        params = self._params(scope, {"object_id": object_id, "method": name}, args, kwargs)
+        return self.decoder(scope).decode(self.ask(scope, Want.METHOD, object_id, params, name))
+
+    def _params(self, scope: Scope, head: dict[str, Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:
+        values, named = self.encoder(scope).arguments(args, kwargs)
+        if values:
+            head["args"] = values
+        if named:
+            head["kwargs"] = named
+        return msgspec.json.encode(head)
+
+
+class Callback:
+    """A function of the host's, as a handler sees it; lives as long as the call it was passed to."""
+
+    __slots__ = ("_asker", "_id", "_scope")
+
+    def __init__(self, asker: Asker, scope: Scope, callback_id: str) -> None:
+        self._asker = asker
+        self._scope = scope
+        self._id = callback_id
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function in the host and return its result."""
+        return self._asker.callback(self._scope, self._id, args, kwargs)
+
+    def __repr__(self) -> str:
+        return f"<callback {self._id}>"

@@ -1,0 +1,270 @@
+"""Which call runs where, and which answer is still owed: pure bookkeeping without sockets, processes or a clock.
+
+A :class:`Ticket` is one accepted call. From :meth:`Dispatcher.submit` until it is settled it is in exactly one place:
+the queue, one lane (a worker), or the object store. It leaves by :meth:`Dispatcher.done` or :meth:`Dispatcher.gone` and
+by nothing else, which is what makes "one answer for each call" a property of this file.
+
+Work is handed out in batches, because a frame costs as much as several small calls, but never more than about a
+millisecond of it ahead of a worker, by the measured time of each handler; a handler not measured yet gets an idle
+worker to itself. What a stuck worker has not begun comes back through :meth:`Dispatcher.give_back`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Protocol
+
+import msgspec
+
+from workers.frames import Reply
+
+HORIZON = 1_000_000  # ns of work that may lie ahead of a worker
+MOST_AHEAD = 256  # calls; the claim pipe and the journal are sized for it
+_SMOOTHING = 8  # a new measurement counts one part in this many
+
+
+class Caller(Protocol):
+    """Whoever is owed an answer."""
+
+    def answer(self, ticket: Ticket, failed: bool, payload: bytes) -> None:
+        """Take the outcome: JSON text of the result, or of an error object where ``failed``."""
+
+
+class Ticket(msgspec.Struct):
+    """One accepted call.
+
+    :ivar id: the request's id as JSON text; empty where no answer is wanted
+    :ivar slot: place of the answer in its batch
+    :ivar timeout: seconds of execution allowed; 0 is for ever
+    :ivar estimate: ns that it was expected to take when it was handed out
+    """
+
+    seq: int
+    caller: Caller
+    kind: int
+    target: str
+    method: str
+    params: bytes
+    flags: int = 0
+    timeout: float = 0.0
+    id: bytes = b""
+    batch: object = None
+    slot: int = 0
+    estimate: int = 0
+
+
+class Lane:
+    """One worker as the dispatcher sees it.
+
+    :ivar assigned: what was handed to it and is not settled, in order of handing out
+    :ivar ahead: estimated ns of all that
+    :ivar held: it gets nothing more until it has answered: it is stuck, or waits for a callback
+    :ivar waiting: how many of its questions to the host are open
+    :ivar retired: it gets nothing more at all
+    :ivar settled: calls answered in its life
+    """
+
+    __slots__ = ("ahead", "assigned", "held", "name", "retired", "settled", "waiting")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.assigned: dict[int, Ticket] = {}
+        self.ahead = 0
+        self.held = False
+        self.waiting = 0
+        self.retired = False
+        self.settled = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is assigned to it."""
+        return not self.assigned
+
+
+class Dispatcher:
+    """The queue, the lanes, and the ledger of the object store."""
+
+    def __init__(self, callback_cap: int) -> None:
+        self._callback_cap = callback_cap
+        self._last_seq = 0
+        self._estimates: dict[str, int] = {}
+        self.queue: deque[Ticket] = deque()
+        self.lanes: dict[str, Lane] = {}
+        self.in_store: dict[int, Ticket] = {}
+        self.for_store: list[Ticket] = []
+        """Those in the ledger of the store that have not been sent to it."""
+        self.held_bytes = 0
+        """Bytes of parameters of all calls that are owed an answer."""
+
+    # Accepting
+
+    def next_seq(self) -> int:
+        """Return a number for a new ticket; 0 is never one."""
+        self._last_seq += 1
+        return self._last_seq
+
+    def submit(self, ticket: Ticket) -> None:
+        """Accept a call for a worker; it is owed an answer from now on."""
+        self.held_bytes += len(ticket.params)
+        self.queue.append(ticket)
+
+    def submit_to_store(self, ticket: Ticket) -> None:
+        """Accept a call for the object store, which queues by object itself."""
+        self.held_bytes += len(ticket.params)
+        self.in_store[ticket.seq] = ticket
+        self.for_store.append(ticket)
+
+    @property
+    def pending(self) -> int:
+        """How many calls are owed an answer."""
+        return len(self.queue) + len(self.in_store) + sum(len(lane.assigned) for lane in self.lanes.values())
+
+    def withdraw(self, caller: Caller) -> list[Ticket]:
+        """Take everything a caller has in the queue out of it, because nobody waits for the answers any more."""
+        gone = [ticket for ticket in self.queue if ticket.caller is caller]
+        if gone:
+            self.queue = deque(ticket for ticket in self.queue if ticket.caller is not caller)
+        return self._drop(gone)
+
+    # Handing out
+
+    @property
+    def waiting(self) -> int:
+        """How many lanes have a call that waits for the host or the store."""
+        return sum(1 for lane in self.lanes.values() if lane.waiting)
+
+    @property
+    def free(self) -> bool:
+        """Whether any lane may be given something."""
+        return any(not (lane.held or lane.retired) for lane in self.lanes.values())
+
+    @property
+    def serving(self) -> int:
+        """How many lanes do not wait and are not about to end."""
+        return sum(1 for lane in self.lanes.values() if not (lane.waiting or lane.retired))
+
+    @property
+    def too_deep(self) -> bool:
+        """Whether as many calls wait for callbacks as may, so that one more from inside them cannot run."""
+        return self.waiting >= self._callback_cap
+
+    def assign(self) -> list[tuple[Lane, list[Ticket]]]:
+        """Hand out from the queue what may be handed out now: least loaded lanes first, in equal shares."""
+        if not self.queue or self.too_deep:
+            return []
+        open_lanes = [lane for lane in self.lanes.values() if not (lane.held or lane.retired) and lane.ahead < HORIZON]
+        open_lanes.sort(key=_load)
+        handed_out = []
+        while open_lanes and self.queue:
+            share = -(-len(self.queue) // len(open_lanes))
+            lane = open_lanes.pop(0)
+            batch = self._fill(lane, share)
+            if batch:
+                handed_out.append((lane, batch))
+        return handed_out
+
+    def _fill(self, lane: Lane, share: int) -> list[Ticket]:
+        batch: list[Ticket] = []
+        queue, assigned, estimates = self.queue, lane.assigned, self._estimates
+        while queue and len(batch) < share and len(assigned) < MOST_AHEAD:
+            ticket = queue[0]
+            estimate = estimates.get(ticket.target, HORIZON)
+            if assigned and lane.ahead + estimate > HORIZON:
+                break
+            queue.popleft()
+            ticket.estimate = estimate
+            lane.ahead += estimate
+            assigned[ticket.seq] = ticket
+            batch.append(ticket)
+        return batch
+
+    # Settling
+
+    def done(self, lane: Lane, replies: Iterable[Reply]) -> list[tuple[Ticket, Reply]]:
+        """Settle what a worker has answered; answers to what is settled already are dropped."""
+        settled = []
+        for reply in replies:
+            ticket = lane.assigned.pop(reply.seq, None)
+            if ticket is None:
+                continue
+            lane.ahead -= ticket.estimate
+            self.held_bytes -= len(ticket.params)
+            self._measure(ticket.target, reply.elapsed)
+            settled.append((ticket, reply))
+        if settled:
+            lane.held = lane.waiting > 0
+            lane.settled += len(settled)
+        return settled
+
+    def _measure(self, target: str, elapsed: int) -> None:
+        known = self._estimates.get(target)
+        self._estimates[target] = elapsed if known is None else known + (elapsed - known) // _SMOOTHING
+
+    def done_in_store(self, replies: Iterable[Reply]) -> list[tuple[Ticket, Reply]]:
+        """Settle what the object store has answered."""
+        settled = []
+        for reply in replies:
+            ticket = self.in_store.pop(reply.seq, None)
+            if ticket is not None:
+                self.held_bytes -= len(ticket.params)
+                settled.append((ticket, reply))
+        return settled
+
+    def give_back(self, lane: Lane, seqs: Iterable[int]) -> None:
+        """Put calls that a worker had not begun back to the head of the queue, and hold the worker."""
+        lane.held = True
+        for seq in sorted(seqs, reverse=True):
+            ticket = lane.assigned.pop(seq, None)
+            if ticket is not None:
+                lane.ahead -= ticket.estimate
+                self.queue.appendleft(ticket)
+
+    def gone(self, lane: Lane) -> list[Ticket]:
+        """Forget a dead worker, and return the calls that died with it; what it had not begun was given back before."""
+        self.lanes.pop(lane.name, None)
+        died = list(lane.assigned.values())
+        lane.assigned.clear()
+        return self._drop(died)
+
+    def store_gone(self) -> list[Ticket]:
+        """Return every call that had been sent to an object store that is dead."""
+        unsent = {ticket.seq: ticket for ticket in self.for_store}
+        died = [ticket for seq, ticket in self.in_store.items() if seq not in unsent]
+        self.in_store = unsent
+        return self._drop(died)
+
+    def abandon(self) -> list[Ticket]:
+        """Return every call that is owed an answer, wherever it is, because none will come any more."""
+        left = [*self.queue, *self.in_store.values()]
+        self.queue.clear()
+        self.in_store.clear()
+        self.for_store.clear()
+        for lane in self.lanes.values():
+            left += lane.assigned.values()
+            lane.assigned.clear()
+        return self._drop(left)
+
+    def _drop(self, tickets: list[Ticket]) -> list[Ticket]:
+        self.held_bytes -= sum(len(ticket.params) for ticket in tickets)
+        return tickets
+
+    # Lanes
+
+    def add_lane(self, name: str) -> Lane:
+        """Take a worker that is ready into service."""
+        lane = self.lanes[name] = Lane(name)
+        return lane
+
+    def wait(self, lane: Lane) -> None:
+        """Note that the running call of a lane asks the host or the store for something."""
+        lane.waiting += 1
+        lane.held = True
+
+    def resume(self, lane: Lane) -> None:
+        """Note that it was answered. The lane stays held until its call is done: nobody knows how long that takes."""
+        lane.waiting -= 1
+
+
+def _load(lane: Lane) -> int:
+    return lane.ahead

@@ -1,0 +1,199 @@
+"""Messages between our own processes, and their encoding.
+
+Every frame is one msgpack text of a tagged array, so that decoding checks its shape and runs no code: whoever manages
+to connect to one of our sockets gets nothing unpickled. The one exception to "one struct, one frame" is
+:func:`replies_frame`, which joins replies that a worker has already encoded into its journal.
+
+Two sockets carry them: *calls* (front-end to worker, object store or setup, and back) and *relay* (whatever a running
+call asks of the host or of the object store).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+
+import msgspec
+
+from scriptling.protocol.messages import ClassSchema, FunctionSchema
+from scriptling.registry import Declaration
+
+
+class Kind(IntEnum):
+    """What a call does to its target."""
+
+    FUNCTION = 0
+    NEW = 1
+    METHOD = 2
+    DESTROY = 3
+    ADOPT = 4
+
+
+class Flag(IntEnum):
+    """Bits of :attr:`Call.flags`: what the host that called can take."""
+
+    BIG_INTEGERS = 1
+    CALLBACKS = 2
+
+
+class Call(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """One call on its way to where it runs.
+
+    :ivar seq: the dispatcher's number for it, unique in the life of the server
+    :ivar target: function or class name, or object id
+    :ivar method: name of the method, where ``target`` is an object to call
+    :ivar params: the JSON text of the request's ``params``, exactly as the host sent it (ADOPT: a pickled instance)
+    :ivar timeout: seconds it may execute; 0 is for ever
+    """
+
+    seq: int
+    kind: int
+    target: str
+    method: str
+    params: bytes
+    flags: int
+    timeout: float
+
+
+class Reply(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What came of a call.
+
+    :ivar failed: whether ``payload`` is an error object and not a result
+    :ivar payload: JSON text, ready to be put into the answer
+    :ivar elapsed: nanoseconds of execution
+    """
+
+    seq: int
+    failed: bool
+    payload: bytes
+    elapsed: int
+
+
+# Front-end to its children
+
+
+class Calls(msgspec.Struct, array_like=True, frozen=True, tag="calls"):
+    """Work, in the order in which it should be begun."""
+
+    calls: list[Call]
+
+
+class Init(msgspec.Struct, array_like=True, frozen=True, tag="init"):
+    """What the setup script declared; a child begins nothing before it has this.
+
+    :ivar classes: the classes as the store resolved them; empty on the way to the store
+    """
+
+    declaration: Declaration
+    classes: Sequence[ClassSchema] = ()
+
+
+class Started(msgspec.Struct, array_like=True, frozen=True, tag="started"):
+    """To setup: the server answers calls from now on."""
+
+
+class Ping(msgspec.Struct, array_like=True, frozen=True, tag="ping"):
+    """To a worker: say hello again, so that it is known to live."""
+
+
+class Stop(msgspec.Struct, array_like=True, frozen=True, tag="stop"):
+    """End in order: a worker at once, the store after every ``__del__``, setup after its script's clean-up."""
+
+
+# Children to the front-end
+
+
+class Hello(msgspec.Struct, array_like=True, frozen=True, tag="hello"):
+    """The first frame of every child: it is connected and can take frames."""
+
+
+class Replies(msgspec.Struct, array_like=True, frozen=True, tag="replies"):
+    """Done calls. ``first`` is the index of the first of them among all replies of this worker."""
+
+    first: int
+    replies: list[Reply]
+
+
+class Registered(msgspec.Struct, array_like=True, frozen=True, tag="registered"):
+    """From setup, when the script starts the server: everything it declared, and what its functions look like."""
+
+    declaration: Declaration
+    functions: Sequence[FunctionSchema]
+    problems: Sequence[str]
+
+
+class Classes(msgspec.Struct, array_like=True, frozen=True, tag="classes"):
+    """From the store, in answer to :class:`Init`: the classes as resolved, or why one could not be."""
+
+    classes: Sequence[ClassSchema]
+    problem: str
+
+
+class Stopped(msgspec.Struct, array_like=True, frozen=True, tag="stopped"):
+    """From setup or store: done with everything that :class:`Stop` asked for."""
+
+    exit_code: int = 0
+
+
+# On the relay socket
+
+
+class Ask(msgspec.Struct, array_like=True, frozen=True, tag="ask"):
+    """A running call asks something, and waits for one :class:`Answer`.
+
+    :ivar key: the run's secret, which only our own processes hold
+    :ivar child: name of the process that asks
+    :ivar seq: the call that is running
+    :ivar kind: a member of :class:`Want`
+    :ivar target: callback id, object id, or class name
+    :ivar method: name of the method to call
+    :ivar params: as of the request to be made, see :class:`Call`
+    """
+
+    key: str
+    child: str
+    seq: int
+    kind: int
+    target: str
+    method: str
+    params: bytes
+
+
+class Want(IntEnum):
+    """What an :class:`Ask` wants."""
+
+    CALLBACK = 0
+    METHOD = 1
+    ADOPT = 2
+
+
+class Answer(msgspec.Struct, array_like=True, frozen=True, tag="answer"):
+    """The outcome of an :class:`Ask`; ``payload`` as in :class:`Reply`."""
+
+    failed: bool
+    payload: bytes
+
+
+ToChild = Calls | Init | Started | Ping | Stop
+FromChild = Replies | Hello | Registered | Classes | Stopped
+
+_encoder = msgspec.msgpack.Encoder()
+encode = _encoder.encode
+decode_for_child = msgspec.msgpack.Decoder(ToChild).decode
+decode_from_child = msgspec.msgpack.Decoder(FromChild).decode
+decode_ask = msgspec.msgpack.Decoder(Ask).decode
+decode_answer = msgspec.msgpack.Decoder(Answer).decode
+decode_reply_list = msgspec.msgpack.Decoder(list[Reply]).decode
+
+# A msgpack array32 of [tag, first, replies]; the replies' own array header follows.
+_REPLIES_HEAD = b"\x93" + encode("replies")
+
+
+def join_replies(count: int, encoded: bytes) -> bytes:
+    """Return the msgpack list of ``count`` replies whose encodings stand one after the other in ``encoded``."""
+    return b"\xdd" + count.to_bytes(4, "big") + encoded
+
+
+def replies_frame(first: int, count: int, encoded: bytes) -> bytes:
+    """Return the frame of a :class:`Replies` made of replies that are encoded already."""
+    return _REPLIES_HEAD + encode(first) + join_replies(count, encoded)

@@ -1,0 +1,81 @@
+"""``serve``: from settings to a running server and its exit code. The composition root of this package."""
+
+from __future__ import annotations
+
+import os
+import secrets
+
+from scriptling import log
+from scriptling.settings import Settings
+from workers import nursery, reactor
+from workers.errlog import ErrorLog
+from workers.home import Home
+from workers.nursery import Live, Nursery
+from workers.reactor import Reactor
+from workers.sockets import Hub, RunFolder
+from workers.stdio import take_streams
+
+
+def serve(settings: Settings) -> int:
+    """Serve the setup script of the settings over stdio, until the host has gone or a signal ends it.
+
+    :returns: the exit code (cli.md): 0 in the end, 3 if there was nothing to serve, 130 or 143 if it was forced
+    """
+    _fill_standard_streams()
+    source, sink = take_streams()
+    errors = ErrorLog(2)
+    folder = RunFolder()
+    home = Home(folder.path, secrets.token_hex(16), settings)
+    children = nursery.fork(folder.path, errors.write_end, lambda: _make_live(home))
+    os.close(errors.write_end)
+    log.configure(settings.log_level, settings.log_format, errors.put)
+    try:
+        return _run(home, children, errors, source, sink)
+    finally:
+        children.end()
+        while errors.pump():
+            pass
+        errors.sink.flush()
+        folder.remove()
+
+
+def _fill_standard_streams() -> None:
+    """Open whatever of 0, 1 and 2 is closed, so that nothing else comes to lie there."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+
+
+def _make_live(home: Home) -> Live:
+    from workers.children import make_live  # noqa: PLC0415 - what only children need, imported by their nursery
+
+    return make_live(home)
+
+
+def _run(home: Home, children: Nursery, errors: ErrorLog, source: int, sink: int) -> int:
+    from workers.frontend import FrontEnd  # noqa: PLC0415 - while the nursery imports what it needs
+    from workers.signals import Signals  # noqa: PLC0415
+    from workers.stdio_host import StdioHost  # noqa: PLC0415
+
+    loop = Reactor()
+    hub = Hub(home.folder)
+    front_end = FrontEnd(home, children, hub, loop)
+    signals = Signals(front_end)
+    loop.watch(signals.fileno(), reactor.READ, signals.take)
+    loop.watch(errors.read_end, reactor.READ, lambda events: _pass_on(errors, loop))
+    host = StdioHost(front_end, loop, home.settings, source, sink)
+    front_end.start()
+    while not (front_end.ending.over or signals.forced):
+        patience = front_end.turn()
+        host.flush()
+        errors.sink.flush()
+        loop.turn(patience)
+    hub.close()
+    return signals.forced or front_end.ending.exit_code
+
+
+def _pass_on(errors: ErrorLog, loop: Reactor) -> None:
+    if not errors.pump() and errors.ended:
+        loop.forget(errors.read_end)

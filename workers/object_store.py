@@ -1,0 +1,386 @@
+"""The object store: resolves the registered classes once, owns their instances, and runs everything on them.
+
+Its threads are a :class:`~workers.crew.Crew`: quick methods run in the thread that received them, slow ones get out of
+the others' way. Calls of one object run one after the other (:mod:`workers.instances`).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from scriptling.errors import ErrorCode, RpcError
+from scriptling.evaluator import Evaluator
+from scriptling.protocol.jsonrpc import encode_error_object
+from scriptling.protocol.messages import ClassSchema, ObjectCall, ObjectNew, decode_params, encode_message
+from scriptling.protocol.values import RemoteRef
+from scriptling.registry import ClassDeclaration
+from scriptling.settings import Settings
+from workers import frames
+from workers.asking import Asker, Scope
+from workers.crew import Crew
+from workers.exposed import Exposed, available, destroy
+from workers.frames import Call, Calls, Classes, Hello, Init, Kind, Replies, Reply, Stop, Stopped
+from workers.instances import Instance, Instances
+from workers.outcomes import encode_error
+from workers.remote_objects import remote_value
+from workers.sockets import Line
+
+_SLOW = 2_000_000  # ns; a method known to take longer gives up the lead before it begins
+_OLD = 500_000  # ns that a done reply may wait for others
+_DESTROY_PATIENCE = 0.5  # seconds until object.destroy is answered although __del__ still runs
+_STOP_PATIENCE = 3.0  # seconds for all that is left to be destroyed in
+
+_NULL = b"null"  # what object.destroy is answered with
+
+_log = logging.getLogger("scriptling.store")
+
+
+@dataclass(eq=False)
+class Task:
+    """A call that is ready to run, with the object it is for."""
+
+    call: Call
+    instance: Instance[Task] | None = None
+    since: float = 0.0
+    answered: bool = False
+
+
+@dataclass
+class Ledger:
+    """What runs, what is ready, and what is done; changed under the store's mutex."""
+
+    ready: deque[Task] = field(default_factory=deque)
+    running: dict[int, Task] = field(default_factory=dict)
+    done: deque[Reply] = field(default_factory=deque)
+    durations: dict[tuple[str, str], int] = field(default_factory=dict)
+
+
+class ObjectStore:
+    """The one object store of a server.
+
+    :param generation: which life of the store this is; ids of earlier ones are answered with "object lost"
+    """
+
+    def __init__(self, name: str, key: str, line: Line, settings: Settings, generation: int) -> None:
+        self._line = line
+        self._settings = settings
+        self._library = ""
+        self._classes: dict[str, Exposed] = {}
+        self._names: dict[type, str] = {}
+        self._instances: Instances[Task] = Instances(generation)
+        self._ledger = Ledger()
+        self._mutex = threading.Lock()
+        self._asker = Asker(line, name, key, settings.max_depth)
+        self._asker.objects = self
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._crew = Crew(self._lead, self._glance)
+        self._stop_by = 0.0
+
+    def run(self, evaluator: Evaluator) -> None:
+        """Resolve the classes, then serve until told to stop."""
+        self._line.send(frames.encode(Hello()))
+        init = frames.decode_for_child(self._line.recv())
+        if not isinstance(init, Init):
+            return
+        problem = self._resolve(init, evaluator)
+        schemas: list[ClassSchema] = [exposed.schema for exposed in self._classes.values()]
+        self._line.send(frames.encode(Classes(schemas, problem)))
+        self._crew.run()
+
+    def _resolve(self, init: Init, evaluator: Evaluator) -> str:
+        self._library = init.declaration.library
+        for declared in init.declaration.classes:
+            problem = self._resolve_class(declared, evaluator)
+            if problem:
+                return problem
+        return ""
+
+    def _resolve_class(self, declared: ClassDeclaration, evaluator: Evaluator) -> str:
+        reference = declared.handler.reference
+        try:
+            resolved = evaluator.function(declared.handler)
+        except BaseException as error:
+            _log.error("class %s cannot be resolved", reference, exc_info=error)
+            return f"register_class({reference!r}): {type(error).__name__}: {error}"
+        if not isinstance(resolved, type):
+            return f"register_class({reference!r}): this is a {type(resolved).__name__}, not a class"
+        self._classes[declared.name] = Exposed.of(declared.name, resolved)
+        self._names[resolved] = declared.name
+        return ""
+
+    # The lead: input, work, output
+
+    def _lead(self) -> bool:
+        ledger = self._ledger
+        oldest = 0
+        while True:
+            while ledger.ready:
+                task = ledger.ready.popleft()
+                if ledger.durations.get(_duration_key(task), 0) > _SLOW:
+                    self._crew.give_up_lead()
+                self._crew.working()
+                now = self._run(task)
+                if not self._crew.rested():
+                    os.eventfd_write(self._wake, 1)
+                    return False
+                oldest = oldest or now
+                if now - oldest > _OLD:
+                    self._flush()
+                    oldest = now
+            self._flush()
+            oldest = 0
+            if not self._receive():
+                return True
+
+    def _flush(self) -> None:
+        done = self._ledger.done
+        if done:
+            replies = [done.popleft() for _ in range(len(done))]
+            self._line.send(frames.encode(Replies(0, replies)))
+
+    def _receive(self) -> bool:
+        """Take in one frame, or a wake-up; False when everything is at its end."""
+        if self._stop_by and self._is_finished():
+            self._line.send(frames.encode(Stopped()))
+            return False
+        frame = self._line.recv_or_wake(self._wake, 0.02 if self._stop_by else None)
+        if frame is None:
+            return True
+        message = frames.decode_for_child(frame)
+        if isinstance(message, Calls):
+            with self._mutex:
+                for call in message.calls:
+                    self._route(call)
+        elif isinstance(message, Stop):
+            self._begin_stop()
+        return True
+
+    def _begin_stop(self) -> None:
+        self._stop_by = time.monotonic() + _STOP_PATIENCE
+        with self._mutex:
+            for instance in self._instances.all():
+                self._route(Call(0, Kind.DESTROY, instance.id, "", b"", 0, 0.0))
+
+    def _is_finished(self) -> bool:
+        if not self._ledger.ready and not self._ledger.running:
+            return True
+        late = time.monotonic() > self._stop_by
+        if late:
+            names = available([self._describe(task) for task in list(self._ledger.running.values())])
+            _log.warning("stopping although these still run: %s", names)
+        return late
+
+    # Routing, under the mutex
+
+    def _route(self, call: Call) -> None:
+        if call.kind in {Kind.NEW, Kind.ADOPT}:
+            self._ledger.ready.append(Task(call))
+            return
+        instance = self._instances.get(call.target)
+        if instance is None:
+            self._answer_unknown(call)
+        elif call.kind == Kind.DESTROY:
+            self._instances.remove(instance)
+            if instance.busy:
+                self._put(call, failed=False, payload=_NULL)
+            self._post(Task(call, instance, answered=instance.busy))
+        else:
+            self._post(Task(call, instance))
+
+    def _answer_unknown(self, call: Call) -> None:
+        if call.kind == Kind.DESTROY:
+            self._put(call, failed=False, payload=_NULL)
+        elif self._instances.is_lost(call.target):
+            error = RpcError(ErrorCode.OBJECT_LOST, LOST)
+            self._put(call, failed=True, payload=encode_error_object(error))
+        else:
+            self._put(
+                call, failed=True, payload=encode_error_object(RpcError(ErrorCode.HANDLER_ERROR, "unknown object ID"))
+            )
+
+    def _put(self, call: Call, failed: bool, payload: bytes, elapsed: int = 0) -> None:
+        if call.seq:
+            self._ledger.done.append(Reply(call.seq, failed, payload, elapsed))
+
+    def _post(self, task: Task) -> None:
+        instance = task.instance
+        assert instance is not None
+        if instance.busy:
+            instance.mail.append(task)
+        else:
+            instance.busy = True
+            self._ledger.ready.append(task)
+
+    def _release(self, instance: Instance[Task]) -> None:
+        """Give a free object to whoever is next: a call that returns from a callback, then the mail."""
+        if instance.returning:
+            instance.returning.popleft().release()
+        elif instance.mail:
+            self._ledger.ready.append(instance.mail.popleft())
+            os.eventfd_write(self._wake, 1)
+        else:
+            instance.busy = False
+
+    # Running
+
+    def _run(self, task: Task) -> int:
+        """Run one task in this thread and return the time (ns) at which it was done."""
+        begun = time.monotonic_ns()
+        task.since = begun / 1e9
+        me = threading.get_ident()
+        self._ledger.running[me] = task
+        failed, payload = self._outcome(task)
+        now = time.monotonic_ns()
+        with self._mutex:
+            del self._ledger.running[me]
+            self._ledger.durations[_duration_key(task)] = now - begun
+            if not task.answered:
+                self._put(task.call, failed, payload, now - begun)
+            if task.instance is not None:
+                self._release(task.instance)
+        return now
+
+    def _outcome(self, task: Task) -> tuple[bool, bytes]:
+        scope = Scope(task.call, lambda: self._pause(task), lambda: self._resume(task))
+        try:
+            return False, self._evaluate(task, scope)
+        except BaseException as error:
+            return True, encode_error(error, self._settings.show_traceback)
+        finally:
+            scope.active = False
+
+    def _evaluate(self, task: Task, scope: Scope) -> bytes:
+        if task.call.kind == Kind.METHOD:
+            return self._call_method(task, scope)
+        if task.call.kind == Kind.NEW:
+            return self._construct(task.call, scope)
+        if task.call.kind == Kind.ADOPT:
+            return self._adopt(task.call)
+        return self._destroy(task)
+
+    def _call_method(self, task: Task, scope: Scope) -> bytes:
+        instance = task.instance
+        assert instance is not None
+        if instance.destroyed:
+            raise RpcError(ErrorCode.HANDLER_ERROR, "unknown object ID")
+        params = decode_params(task.call.params, ObjectCall)
+        args, kwargs = self._asker.decoder(scope).arguments(params.args, params.kwargs)
+        result = self._classes[instance.class_name].call(instance.value, task.call.method, args, kwargs)
+        return self._asker.encoder(scope).encode(result)
+
+    def _construct(self, call: Call, scope: Scope) -> bytes:
+        exposed = self._classes[call.target]
+        params = decode_params(call.params, ObjectNew)
+        args, kwargs = self._asker.decoder(scope).arguments(params.args, params.kwargs)
+        return encode_message(self._keep(call.target, exposed.cls(*args, **kwargs)))
+
+    def _adopt(self, call: Call) -> bytes:
+        """Take over an instance that a function made in a worker; the bytes come from our own process."""
+        return encode_message(self._keep(call.target, pickle.loads(call.params)))
+
+    def _keep(self, name: str, value: Any) -> RemoteRef:
+        with self._mutex:
+            return RemoteRef(self._library, name, self._instances.add(name, value).id)
+
+    def _destroy(self, task: Task) -> bytes:
+        assert task.instance is not None
+        try:
+            destroy(task.instance.value)
+        except BaseException as error:
+            _log.warning("__del__ of %s raised", task.instance.class_name, exc_info=error)
+        task.instance.value = None
+        return _NULL
+
+    def resolve(self, scope: Scope, reference: RemoteRef) -> Any:
+        """Return the instance itself; see :class:`workers.asking.Objects`."""
+        instance = self._instances.get(reference.id)
+        if instance is None:
+            raise RpcError(ErrorCode.HANDLER_ERROR, "unknown object ID")
+        return instance.value
+
+    def reference(self, scope: Scope, value: Any) -> dict[str, Any] | None:
+        """Return the wire Value for an instance, which is kept from now on if it was not."""
+        name = self._names.get(type(value))
+        return None if name is None else remote_value(self._keep(name, value))
+
+    # Waiting for a callback
+
+    def _pause(self, task: Task) -> None:
+        """Let others lead, and use the object, while this thread waits (the callback may call the object again)."""
+        self._crew.give_up_lead()
+        if task.instance is not None:
+            with self._mutex:
+                self._release(task.instance)
+
+    def _resume(self, task: Task) -> None:
+        instance = task.instance
+        if instance is None:
+            return
+        with self._mutex:
+            if not instance.busy:
+                instance.busy = True
+                return
+            gate = threading.Lock()
+            gate.acquire()
+            instance.returning.append(gate)
+        gate.acquire()
+
+    # Watching
+
+    def _glance(self) -> bool:
+        now = time.monotonic()
+        for task in list(self._ledger.running.values()):
+            if not task.answered and self._is_overdue(task, now):
+                self._give_up(task)
+        return bool(self._ledger.running)
+
+    def _is_overdue(self, task: Task, now: float) -> bool:
+        patience = _DESTROY_PATIENCE if task.call.kind == Kind.DESTROY else task.call.timeout
+        return bool(patience) and now - task.since > patience
+
+    def _give_up(self, task: Task) -> None:
+        error = RpcError(ErrorCode.TIMED_OUT, f"{self._describe(task)} did not return within {task.call.timeout:g} s")
+        with self._mutex:
+            if task.answered or task not in self._ledger.running.values():
+                return
+            task.answered = True
+            if task.call.kind == Kind.DESTROY:
+                self._put(task.call, failed=False, payload=_NULL)
+            else:
+                self._put(task.call, failed=True, payload=encode_error_object(error))
+                self._refuse_mail(task, error)
+        os.eventfd_write(self._wake, 1)
+
+    def _refuse_mail(self, task: Task, error: RpcError) -> None:
+        instance = task.instance
+        if instance is None:
+            return
+        busy = RpcError(ErrorCode.TIMED_OUT, f"the object is still busy: {error.message}")
+        while instance.mail:
+            waiting = instance.mail.popleft()
+            waiting.answered = True
+            self._put(waiting.call, failed=True, payload=encode_error_object(busy))
+
+    def _describe(self, task: Task) -> str:
+        instance = task.instance
+        if instance is None:
+            return f"the constructor of {task.call.target}"
+        if task.call.kind == Kind.DESTROY:
+            return f"{instance.class_name}.__del__"
+        return f"{instance.class_name}.{task.call.method}"
+
+
+LOST = "object lost: the process that held it has died; make a new one"
+
+
+def _duration_key(task: Task) -> tuple[str, str]:
+    if task.instance is None:
+        return "", task.call.target
+    return task.instance.class_name, task.call.method or "__del__"

@@ -1,0 +1,29 @@
+"""From what a handler did to the JSON text of an answer: the one way from exceptions to error objects."""
+
+from __future__ import annotations
+
+from types import CoroutineType
+from typing import Any
+
+from scriptling.errors import ErrorCode, RpcError
+from scriptling.evaluator import describe_exception
+from scriptling.protocol.jsonrpc import encode_error_object
+from scriptling.protocol.values import Undecodable, Unsendable
+
+
+def encode_error(error: BaseException, show_traceback: bool) -> bytes:
+    """Return the JSON text of the error object that a host gets for an exception (protocol section 2)."""
+    if isinstance(error, RpcError):
+        return encode_error_object(error)
+    if isinstance(error, Undecodable):
+        return encode_error_object(RpcError(ErrorCode.INVALID_PARAMS, str(error)))
+    if isinstance(error, Unsendable):
+        return encode_error_object(RpcError(ErrorCode.HANDLER_ERROR, str(error)))
+    return encode_error_object(describe_exception(error, show_traceback))
+
+
+def run_coroutine(coroutine: CoroutineType[Any, Any, Any]) -> Any:
+    """Run an ``async def`` handler or method to its end."""
+    import asyncio  # noqa: PLC0415 - 40 ms that only asynchronous handlers need
+
+    return asyncio.run(coroutine)

@@ -1,0 +1,177 @@
+"""The plugin as a service: its methods by name, its handshake, and which calls it accepts. Pure: no sockets, no clock.
+
+Every request of every session comes through :meth:`Service.handle`, whatever the transport.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from msgspec import Raw
+
+from scriptling.errors import ErrorCode, RpcError
+from scriptling.protocol.jsonrpc import Request
+from scriptling.protocol.messages import (
+    BIG_INTEGERS,
+    CAPABILITIES,
+    CallHead,
+    ClassSchema,
+    ConstantSchema,
+    FunctionSchema,
+    HandshakeParams,
+    HandshakeResult,
+    LibraryInfo,
+    Method,
+    Schema,
+    decode_params,
+    encode_message,
+)
+from scriptling.registry import Declaration
+from workers.dispatch import Caller, Dispatcher, Ticket
+from workers.frames import Flag, Kind
+
+_NULL = b"null"
+
+
+class Host(Caller, Protocol):
+    """The session that a request came in by.
+
+    :ivar flags: members of :class:`~workers.frames.Flag`; what this host can take
+    """
+
+    flags: int
+
+
+@dataclass
+class Offer:
+    """What is served, once setup and object store have said so.
+
+    :ivar timeouts: seconds of execution allowed, by function name
+    """
+
+    handshake: bytes = b""
+    timeouts: Mapping[str, float] = field(default_factory=dict)
+    classes: frozenset[str] = frozenset()
+
+
+def make_offer(
+    declaration: Declaration,
+    functions: Sequence[FunctionSchema],
+    classes: Sequence[ClassSchema],
+    timeout: float,
+) -> Offer:
+    """Return the offer for a declaration whose functions and classes have been described.
+
+    :param timeout: seconds, for functions that were registered without one of their own
+    """
+    constants = [ConstantSchema(constant.name, Raw(constant.value)) for constant in declaration.constants]
+    library = LibraryInfo(declaration.library, declaration.version, declaration.description)
+    schema = Schema(list(functions), list(classes), constants)
+    handshake = encode_message(HandshakeResult(library, schema, capabilities=list(CAPABILITIES)))
+    timeouts = {each.name: timeout if each.timeout is None else each.timeout for each in declaration.functions}
+    return Offer(handshake, timeouts, frozenset(each.name for each in classes))
+
+
+class Service:
+    """Turns requests into answers or tickets.
+
+    :param begin_shutdown: called for ``plugin.shutdown``
+    :param timeout: seconds that constructors and methods may execute
+    """
+
+    def __init__(self, dispatcher: Dispatcher, begin_shutdown: Callable[[], None], timeout: float) -> None:
+        self.offer = Offer()
+        self.draining = False
+        self._dispatcher = dispatcher
+        self._timeout = timeout
+        self._calls: dict[str, Callable[[CallHead, Ticket], None]] = {
+            Method.FUNCTION_CALL: self._call_function,
+            Method.OBJECT_NEW: self._new_object,
+            Method.OBJECT_CALL: self._call_method,
+            Method.OBJECT_DESTROY: self._destroy_object,
+        }
+        self._others: dict[str, Callable[[Host, Request], bytes]] = {
+            Method.HANDSHAKE: self._handshake,
+            Method.ENVIRONMENT_OPEN: lambda host, request: _NULL,
+            Method.ENVIRONMENT_CLOSE: lambda host, request: _NULL,
+            Method.SHUTDOWN: self._shutdown,
+        }
+        self._begin_shutdown = begin_shutdown
+
+    def handle(self, host: Host, request: Request, batch: object = None, slot: int = 0) -> bytes | None:
+        """Return the result of a request, or None if its answer will come from a ticket.
+
+        :raises RpcError: the request is refused
+        """
+        call = self._calls.get(request.method)
+        if call is None:
+            return self._handle_other(host, request)
+        head = decode_params(request.params, CallHead)
+        if self.draining and not self._dispatcher.waiting:
+            raise RpcError(ErrorCode.SHUTTING_DOWN, "the plugin is shutting down and takes no new calls")
+        ticket = Ticket(
+            self._dispatcher.next_seq(), host, Kind.FUNCTION, "", "", request.params, host.flags, self._timeout,
+            request.id, batch, slot,
+        )  # fmt: skip
+        call(head, ticket)
+        return None
+
+    def _handle_other(self, host: Host, request: Request) -> bytes:
+        handler = self._others.get(request.method)
+        if handler is None:
+            names = ", ".join(sorted([*self._calls, *self._others]))
+            raise RpcError(ErrorCode.METHOD_NOT_FOUND, f"unknown method {request.method} (available: {names})")
+        return handler(host, request)
+
+    def _handshake(self, host: Host, request: Request) -> bytes:
+        params = decode_params(request.params, HandshakeParams)
+        major = params.protocol.partition(".")[0]
+        if major != "1":
+            raise RpcError(
+                ErrorCode.INVALID_PARAMS, f"protocol {params.protocol} is not supported; this plugin has 1.0"
+            )
+        if BIG_INTEGERS in params.capabilities:
+            host.flags |= Flag.BIG_INTEGERS
+        return self.offer.handshake
+
+    def _shutdown(self, host: Host, request: Request) -> bytes:
+        self._begin_shutdown()
+        return _NULL
+
+    def _call_function(self, head: CallHead, ticket: Ticket) -> None:
+        timeout = self.offer.timeouts.get(head.name)
+        if timeout is None:
+            raise _unknown("function", head.name, self.offer.timeouts)
+        if self._dispatcher.too_deep and not self._dispatcher.queue and not self._dispatcher.free:
+            raise RpcError(ErrorCode.TOO_DEEP, TOO_DEEP)
+        ticket.target = head.name
+        ticket.timeout = timeout
+        self._dispatcher.submit(ticket)
+
+    def _new_object(self, head: CallHead, ticket: Ticket) -> None:
+        if head.class_name not in self.offer.classes:
+            raise _unknown("class", head.class_name, self.offer.classes)
+        ticket.kind = Kind.NEW
+        ticket.target = head.class_name
+        self._dispatcher.submit_to_store(ticket)
+
+    def _call_method(self, head: CallHead, ticket: Ticket) -> None:
+        ticket.kind = Kind.METHOD
+        ticket.target = head.object_id
+        ticket.method = head.method
+        self._dispatcher.submit_to_store(ticket)
+
+    def _destroy_object(self, head: CallHead, ticket: Ticket) -> None:
+        ticket.kind = Kind.DESTROY
+        ticket.target = head.object_id
+        self._dispatcher.submit_to_store(ticket)
+
+
+TOO_DEEP = "too many calls wait for callbacks inside one another; answer some of them first, or raise --callback-depth"
+
+
+def _unknown(what: str, name: str, names: Mapping[str, object] | frozenset[str]) -> RpcError:
+    available = ", ".join(sorted(names)) or "none"
+    return RpcError(ErrorCode.HANDLER_ERROR, f"unknown {what} {name} (available: {available})")

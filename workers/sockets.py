@@ -1,0 +1,151 @@
+"""The only import of ZeroMQ: endpoints, socket options, and the private folder they live in.
+
+Every option here answers a trap: linger 0, because the default waits at exit for peers that are gone; high-water marks
+of 0, because a ROUTER drops silently at its mark, and what is on its way is bounded by the dispatcher's credits; and
+``ROUTER_MANDATORY`` off, because a frame to a child that has just died must vanish (the ledger knows what it held).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import zmq
+
+CALLS = "calls"
+RELAY = "relay"
+LONGEST_IPC_PATH = 107  # bytes; sun_path of Linux less its end
+
+
+class RunFolder:
+    """A folder of mode 0700 that holds this server's sockets, and goes with it."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="scriptling-"))
+        if len(os.fsencode(self.path / RELAY)) > LONGEST_IPC_PATH:
+            self.remove()
+            self.path = Path(tempfile.mkdtemp(prefix="scriptling-", dir="/tmp"))
+
+    def remove(self) -> None:
+        """Delete the folder and what is in it; it may be gone already."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _endpoint(folder: Path, name: str) -> str:
+    return f"ipc://{folder / name}"
+
+
+def _plain(socket: zmq.Socket[bytes]) -> zmq.Socket[bytes]:
+    socket.linger = 0
+    socket.sndhwm = 0
+    socket.rcvhwm = 0
+    return socket
+
+
+class Hub:
+    """The front-end's two sockets, bound."""
+
+    def __init__(self, folder: Path) -> None:
+        old_mask = os.umask(0o177)
+        try:
+            self._context = zmq.Context()
+            self.calls = self._bind(folder, CALLS)
+            self.relay = self._bind(folder, RELAY)
+        finally:
+            os.umask(old_mask)
+
+    def _bind(self, folder: Path, name: str) -> zmq.Socket[bytes]:
+        socket = _plain(self._context.socket(zmq.ROUTER))
+        socket.bind(_endpoint(folder, name))
+        return socket
+
+    def filenos(self) -> tuple[int, int]:
+        """Return the descriptors that become readable when something may have come.
+
+        They tell of changes only: before waiting for them, :meth:`has_input` must be false.
+        """
+        return self.calls.fileno(), self.relay.fileno()
+
+    def has_input(self) -> bool:
+        """Whether anything waits on either socket."""
+        events = int(self.calls.getsockopt(zmq.EVENTS)) | int(self.relay.getsockopt(zmq.EVENTS))
+        return bool(events & zmq.POLLIN)
+
+    def close(self) -> None:
+        """Close both sockets at once, dropping what was not sent."""
+        self._context.destroy(linger=0)
+
+
+def receive(socket: zmq.Socket[bytes]) -> tuple[bytes, bytes] | None:
+    """Return the next identity and frame that wait on a ROUTER, or None.
+
+    A message of another number of parts is none of ours; it is returned with an empty frame, which nothing decodes.
+    """
+    try:
+        identity = socket.recv(zmq.NOBLOCK)
+    except zmq.Again:
+        return None
+    frame = socket.recv()
+    parts = 2
+    while socket.getsockopt(zmq.RCVMORE):
+        socket.recv()
+        parts += 1
+    return identity, frame if parts == 2 else b""
+
+
+def send(socket: zmq.Socket[bytes], identity: bytes, frame: bytes) -> None:
+    """Send one frame to one child; a child that is gone costs nothing."""
+    socket.send(identity, zmq.SNDMORE)
+    socket.send(frame)
+
+
+class Line:
+    """A child's end of the *calls* socket."""
+
+    def __init__(self, folder: Path, identity: bytes) -> None:
+        self._folder = folder
+        self.context = zmq.Context()
+        self.socket = _plain(self.context.socket(zmq.DEALER))
+        self.socket.setsockopt(zmq.IDENTITY, identity)
+        self.socket.connect(_endpoint(folder, CALLS))
+        self._poller = zmq.Poller()
+        self._poller.register(self.socket, zmq.POLLIN)
+        self._wakes: set[int] = set()
+        self.send = self.socket.send
+        self.recv = self.socket.recv
+
+    def recv_within(self, seconds: float) -> bytes | None:
+        """Return the next frame, or None if none came within the time."""
+        if not self.socket.poll(int(seconds * 1000)):
+            return None
+        return self.socket.recv()
+
+    def recv_or_wake(self, wake: int, seconds: float | None) -> bytes | None:
+        """Return the next frame, or None if the eventfd ``wake`` was written to or the time is over."""
+        try:
+            return self.socket.recv(zmq.NOBLOCK)
+        except zmq.Again:
+            pass
+        if wake not in self._wakes:
+            self._poller.register(wake, zmq.POLLIN)
+            self._wakes.add(wake)
+        ready = dict(self._poller.poll(None if seconds is None else int(seconds * 1000)))
+        if wake in ready:
+            os.eventfd_read(wake)
+            return None
+        return self.socket.recv() if ready else None
+
+    def relay(self) -> zmq.Socket[bytes]:
+        """Return a new socket on *relay*, for one thread."""
+        socket = _plain(self.context.socket(zmq.DEALER))
+        socket.connect(_endpoint(self._folder, RELAY))
+        return socket
+
+
+def flush_before_exit(line: Line) -> None:
+    """Give frames that were just sent half a second to leave, then close."""
+    line.socket.linger = 500
+    line.socket.close()
+    line.context.term()

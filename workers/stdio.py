@@ -1,0 +1,127 @@
+"""The stdio transport: the two streams of the protocol, read and written without ever blocking.
+
+File descriptors 0 and 1 are taken away before anything else runs: the protocol moves to descriptors that no child
+inherits, 0 becomes an empty input and 1 becomes stderr, so that no ``print``, no C code and no child process can write
+into the protocol stream or read from it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from collections import deque
+from contextlib import suppress
+
+_READ = 1 << 18  # bytes
+_JOIN = 1 << 16  # bytes; messages are joined into writes of about this size
+
+
+def take_streams() -> tuple[int, int]:
+    """Take descriptors 0 and 1 out of everybody's reach; return private ones for the protocol's input and output."""
+    # Above 2, because a process that was started without stdin or stdout must not get the protocol on its stderr.
+    source, sink = (_private(fd) for fd in (0, 1))
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    os.dup2(2, 1)
+    return source, sink
+
+
+def _private(fd: int) -> int:
+    import fcntl  # noqa: PLC0415 - a C module; only here
+
+    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10)
+
+
+class Source:
+    """The protocol's input."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def read(self) -> bytes | None:
+        """Return what is there; empty at the end of the input, None if there is nothing now."""
+        try:
+            return os.read(self.fd, _READ)
+        except BlockingIOError:
+            return None
+        except OSError:  # a terminal that hung up
+            return b""
+
+
+class Sink:
+    """Bytes on their way out of one descriptor.
+
+    Writing is never allowed to block, without changing what other processes see of the same open file: a pipe or
+    terminal is opened anew through /proc, a socket is written with ``MSG_DONTWAIT``, and a file does not block.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.closed = False
+        self._queue: deque[bytes | memoryview] = deque()
+        self.size = 0
+        """Bytes that wait."""
+        self._socket: socket.socket | None = None
+        mode = os.fstat(fd).st_mode
+        if stat.S_ISSOCK(mode):
+            self._socket = socket.socket(fileno=fd)
+        elif stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+            with suppress(OSError):
+                self.fd = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+                os.close(fd)
+
+    def put(self, data: bytes) -> None:
+        """Add bytes to what waits."""
+        if not self.closed:
+            self._queue.append(data)
+            self.size += len(data)
+
+    def put_line(self, message: bytes) -> None:
+        """Add one message and its line end."""
+        self.put(message + b"\n")
+
+    def flush(self) -> None:
+        """Write what the other side takes now. A side that does not read any more closes the sink."""
+        while self._queue:
+            data = self._next()
+            try:
+                written = self._write(data)
+            except BlockingIOError:
+                written = 0
+            except OSError as error:
+                self._close(error)
+                return
+            self.size -= written
+            if written < len(data):
+                self._queue.appendleft(memoryview(data)[written:])
+                return
+
+    def _next(self) -> bytes | memoryview:
+        if len(self._queue) == 1:
+            return self._queue.popleft()
+        pieces = []
+        size = 0
+        while self._queue and size < _JOIN:
+            piece = self._queue.popleft()
+            pieces.append(piece)
+            size += len(piece)
+        return b"".join(pieces)
+
+    def _write(self, data: bytes | memoryview) -> int:
+        if self._socket is not None:
+            return self._socket.send(data, socket.MSG_DONTWAIT)
+        return os.write(self.fd, data)
+
+    def _close(self, error: OSError) -> None:
+        if error.errno not in {errno.EPIPE, errno.ECONNRESET, errno.EBADF, errno.EIO, errno.ENOSPC}:
+            raise error
+        self.close()
+
+    def close(self) -> None:
+        """Drop what waits, and take nothing more."""
+        self.closed = True
+        self._queue.clear()
+        self.size = 0

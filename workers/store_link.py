@@ -1,0 +1,69 @@
+"""The front-end's side of the object store: what was sent to it, and what becomes of that when it dies."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from scriptling.errors import ErrorCode, RpcError
+from scriptling.protocol.jsonrpc import encode_error_object
+from workers import frames
+from workers.dispatch import Dispatcher
+from workers.frames import Calls, Init, Replies
+from workers.pool import as_call, describe_death
+from workers.supervisor import Child
+
+_log = logging.getLogger("scriptling.store")
+
+
+class StoreLink:
+    """The one object store, whichever life of it.
+
+    :param send: takes a child's name and a frame
+    """
+
+    def __init__(self, dispatcher: Dispatcher, send: Callable[[str, bytes], None]) -> None:
+        self._dispatcher = dispatcher
+        self._send = send
+        self._name = ""
+        self._serving = False
+        self.stopped = True
+        """Whether it has ended, or never began."""
+
+    def greet(self, child: Child, init: Init) -> None:
+        """Give a store that is connected the classes it is to resolve."""
+        self._name = child.name
+        self.stopped = False
+        self._send(child.name, frames.encode(init))
+
+    def serve(self) -> None:
+        """Begin to send calls: its classes are resolved."""
+        self._serving = True
+
+    def hand_out(self) -> None:
+        """Send every call that is for it; it queues them by object itself."""
+        waiting = self._dispatcher.for_store
+        if waiting and self._serving:
+            self._send(self._name, frames.encode(Calls([as_call(ticket) for ticket in waiting])))
+            waiting.clear()
+
+    def receive(self, replies: Replies) -> None:
+        """Settle what it has answered."""
+        for ticket, reply in self._dispatcher.done_in_store(replies.replies):
+            ticket.caller.answer(ticket, reply.failed, reply.payload)
+
+    def stop(self) -> None:
+        """Have every object destroyed; it says when it has stopped."""
+        if self._name and not self.stopped:
+            self._send(self._name, frames.encode(frames.Stop()))
+
+    def died(self, child: Child, code: int) -> None:
+        """Answer what died with it. What was not sent waits for its successor, which knows the lost objects by id."""
+        self._serving = False
+        self.stopped = True
+        for ticket in self._dispatcher.store_gone():
+            death = describe_death(child, code, ticket)
+            error = RpcError(ErrorCode.OBJECT_LOST, f"object lost: {death.message}")
+            ticket.caller.answer(ticket, True, encode_error_object(error))
+        if not child.stopping:
+            _log.warning("the object store died (%s); its objects are lost", code, extra={"worker": child.name})

@@ -1,0 +1,122 @@
+"""Which children there should be, which there are, and when to start the next. The clock is an argument.
+
+Every child is wanted until it is told to stop; one that dies before that is replaced, at once if it had got ready, and
+after a growing pause if it had not, so that a fault at start-up does not become a storm of births.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from scriptling.errors import RpcError
+from workers.nursery import Kill, Nursery, Role, Spawn
+
+_FIRST_PAUSE = 0.25  # seconds, doubled with every further death before readiness
+_LONGEST_PAUSE = 5.0
+_MOST_FAILURES = 10  # deaths in a row before readiness, until the server gives up
+
+
+@dataclass(eq=False)
+class Child:
+    """One child process.
+
+    :ivar ready: it has said hello
+    :ivar stopping: it was told to end, or nothing is wanted of it any more
+    :ivar verdict: what the calls that die with it are answered with, if it was us who killed it
+    """
+
+    name: str
+    role: Role
+    generation: int
+    pid: int = 0
+    ready: bool = False
+    stopping: bool = False
+    verdict: RpcError | None = None
+
+
+@dataclass
+class _Failures:
+    """Deaths before readiness, of one role."""
+
+    in_a_row: int = 0
+    not_before: float = 0.0
+
+
+class CrashLoopError(Exception):
+    """Children of one role die again and again before they are ready."""
+
+
+@dataclass
+class Supervisor:
+    """The children of one server.
+
+    :ivar workers: how many workers there should be that do not wait for callbacks
+    """
+
+    nursery: Nursery
+    workers: int
+    descriptors: Callable[[Child], list[int]]
+    children: dict[str, Child] = field(default_factory=dict)
+    restarts: int = 0
+    _births: dict[Role, int] = field(default_factory=dict)
+    _failures: dict[Role, _Failures] = field(default_factory=dict)
+
+    def start(self, role: Role) -> Child:
+        """Start one child now."""
+        generation = self._births[role] = self._births.get(role, 0) + 1
+        child = Child(f"{role.name.lower()}-{generation}", role, generation)
+        self.children[child.name] = child
+        self.nursery.send(Spawn(child.name, role, generation), self.descriptors(child))
+        return child
+
+    def kill(self, name: str, signal: int, verdict: RpcError | None = None) -> None:
+        """Send a signal to a child; the first verdict given is the one that counts."""
+        child = self.children.get(name)
+        if child is not None:
+            child.verdict = child.verdict or verdict
+            self.nursery.send(Kill(name, signal))
+
+    def ready(self, name: str) -> Child | None:
+        """Note that a child has said hello."""
+        child = self.children.get(name)
+        if child is not None and not child.ready:
+            child.ready = True
+            self._failures.pop(child.role, None)
+        return child
+
+    def died(self, name: str, now: float) -> Child | None:
+        """Forget a dead child.
+
+        :raises CrashLoopError: too many of its role have died in a row before they were ready
+        """
+        child = self.children.pop(name, None)
+        if child is None or child.stopping:
+            return child
+        self.restarts += 1
+        if not child.ready:
+            self._note_failure(child, now)
+        return child
+
+    def _note_failure(self, child: Child, now: float) -> None:
+        failures = self._failures.setdefault(child.role, _Failures())
+        failures.in_a_row += 1
+        if failures.in_a_row >= _MOST_FAILURES:
+            raise CrashLoopError(
+                f"{failures.in_a_row} processes in a row died before they were ready as {child.role.name.lower()}; "
+                "the reason should stand above"
+            )
+        failures.not_before = now + min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (failures.in_a_row - 1))
+
+    def may_start(self, role: Role, now: float) -> bool:
+        """Whether a child of this role may be started now."""
+        failures = self._failures.get(role)
+        return failures is None or now >= failures.not_before
+
+    def next_start(self) -> float | None:
+        """Return when a start that is held back may happen; None if none is."""
+        return min((failures.not_before for failures in self._failures.values()), default=None)
+
+    def of(self, role: Role) -> list[Child]:
+        """Return the children of a role that are wanted."""
+        return [child for child in self.children.values() if child.role == role and not child.stopping]

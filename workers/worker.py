@@ -1,0 +1,182 @@
+"""A worker: takes calls, runs each in a fresh evaluator, encodes what comes of it.
+
+One frame brings several calls. Before each the worker claims it (:mod:`workers.claims`); after each it writes the reply
+to its journal (:mod:`workers.journal`). Replies leave in one frame when the batch is done, when they have waited for
+half a millisecond, and before a call that is known to take long.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from types import CoroutineType
+from typing import Any
+
+import msgspec
+
+from scriptling.evaluator import Evaluator
+from scriptling.protocol.messages import FunctionCall, decode_params
+from scriptling.registry import Handler
+from scriptling.settings import Settings
+from workers import claims, frames
+from workers.asking import Asker, Scope
+from workers.frames import Call, Calls, Hello, Init, Ping, Reply
+from workers.journal import Writer
+from workers.outcomes import encode_error, run_coroutine
+from workers.remote_objects import RemoteObjects
+from workers.sockets import Line
+
+_SHORT = 200_000  # ns; a call expected to take longer does not keep done replies waiting
+_OLD = 500_000  # ns that a done reply may wait for others
+
+_encode_reply = msgspec.msgpack.Encoder().encode
+
+
+@dataclass
+class Post:
+    """What a worker is given at birth: its name, its way to the front-end, its claims and its journal."""
+
+    name: str
+    key: str
+    line: Line
+    claims: int
+    journal: Writer
+
+
+class Outbox:
+    """Done replies on their way into frames."""
+
+    def __init__(self, line: Line, journal: Writer) -> None:
+        self._line = line
+        self._journal = journal
+        self._oldest = 0
+
+    def put(self, reply: Reply, now: int) -> None:
+        """Keep a reply for the next frame; from here on the death of this process does not lose it."""
+        encoded = _encode_reply(reply)
+        if not self._journal.unsent:
+            self._oldest = now
+        if self._journal.add(encoded):
+            return
+        self.flush()
+        self._await_acknowledgement()
+        if not self._journal.add(encoded):
+            self._line.send(self._journal.frame_alone(encoded))
+            self._await_acknowledgement()
+
+    def flush(self) -> None:
+        """Send what there is."""
+        if self._journal.unsent:
+            self._line.send(self._journal.frame())
+
+    def flush_if_old(self, now: int) -> None:
+        """Send what there is if its oldest reply has waited long enough."""
+        if self._journal.unsent and now - self._oldest > _OLD:
+            self.flush()
+
+    def _await_acknowledgement(self) -> None:
+        # Once in a few thousand replies, and after each that is larger than the journal. There is nothing to sleep on
+        # in shared memory, and the front-end answers in tens of microseconds.
+        while not self._journal.acknowledged:
+            time.sleep(0.00005)
+
+
+class Worker:
+    """The loop of one worker process."""
+
+    def __init__(self, post: Post, settings: Settings, evaluator: Evaluator) -> None:
+        self._post = post
+        self._settings = settings
+        self._evaluator = evaluator
+        self._outbox = Outbox(post.line, post.journal)
+        self._calls: deque[Call] = deque()
+        self._durations: dict[str, int] = {}
+        self._handlers: dict[str, Handler] = {}
+        self._stopping = False
+        self._thread = threading.get_ident()
+        self._asker = Asker(post.line, post.name, post.key, settings.max_depth)
+
+    def run(self) -> None:
+        """Serve until told to stop."""
+        self._greet()
+        while not self._stopping:
+            self._take_frame()
+            self._work()
+
+    def _greet(self) -> None:
+        self._post.line.send(frames.encode(Hello()))
+
+    def _take_frame(self) -> None:
+        frame = frames.decode_for_child(self._post.line.recv())
+        if isinstance(frame, Calls):
+            self._calls.extend(frame.calls)
+        elif isinstance(frame, Init):
+            self._initialise(frame)
+        elif isinstance(frame, Ping):
+            self._greet()
+        else:
+            self._stopping = True
+
+    def _initialise(self, init: Init) -> None:
+        self._handlers = {function.name: function.handler for function in init.declaration.functions}
+        self._asker.objects = RemoteObjects(self._asker, init)
+
+    def _work(self) -> None:
+        outbox, journal = self._outbox, self._post.journal
+        now = time.monotonic_ns()
+        while (call := self._claim()) is not None:
+            if self._durations.get(call.target, _SHORT) >= _SHORT:
+                outbox.flush()
+            journal.begin(call.seq, now)
+            failed, payload = self._execute(call)
+            begun, now = now, time.monotonic_ns()
+            self._durations[call.target] = now - begun
+            outbox.put(Reply(call.seq, failed, payload, now - begun), now)
+            outbox.flush_if_old(now)
+        journal.end()
+        outbox.flush()
+
+    def _claim(self) -> Call | None:
+        if not self._calls:
+            return None
+        seq = claims.claim(self._post.claims)
+        if seq is None:
+            self._calls.clear()  # taken back by the front-end
+            return None
+        while True:
+            while not self._calls:
+                self._take_frame()
+            call = self._calls.popleft()
+            if call.seq == seq:
+                return call
+
+    def _execute(self, call: Call) -> tuple[bool, bytes]:
+        scope = Scope(call, self._before_asking, _nothing)
+        self._evaluator.begin()
+        try:
+            return False, self._evaluate(call, scope)
+        except BaseException as error:
+            return True, encode_error(error, self._settings.show_traceback)
+        finally:
+            scope.active = False
+            self._evaluator.end()
+
+    def _before_asking(self) -> None:
+        # Done replies must not wait for the host's answer. A handler's own threads must not touch the socket.
+        if threading.get_ident() == self._thread:
+            self._outbox.flush()
+
+    def _evaluate(self, call: Call, scope: Scope) -> bytes:
+        params = decode_params(call.params, FunctionCall)
+        args, kwargs = self._asker.decoder(scope).arguments(params.args, params.kwargs)
+        function = self._evaluator.function(self._handlers[call.target])
+        result: Any = function(*args, **kwargs)
+        if type(result) is CoroutineType:
+            result = run_coroutine(result)
+        return self._asker.encoder(scope).encode(result)
+
+
+def _nothing() -> None:
+    return None
