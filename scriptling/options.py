@@ -175,7 +175,6 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         _setting(
             "max-requests", "max_requests", "N", "replace a worker after N calls, 0 for never (default: 0)", whole(0)
         ),
-        _setting("max-rss", "max_rss", "MB", "replace a worker grown beyond this, 0 for never (default: 0)", whole(0)),
         _setting("max-message", "max_message", "MB", "largest message taken, in MiB (default: 16)", whole(1, 2047)),
         _setting("max-queue", "max_queue", "N", "calls that may wait for a worker (default: 1000)", whole(1)),
         _setting("max-batch", "max_batch", "N", "requests in one batch (default: 10000)", whole(1)),
@@ -206,6 +205,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("help", "print this help", short="h"),
     ),
     "Not in this version": (
+        _later("max-rss", metavar="MB"),
         _later("server", short="S", metavar="ADDR"),
         _later("bearer-token"),
         _later("bearer-token-file"),
