@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from scriptling.protocol.messages import FunctionSchema
+
 
 class RegistrationError(Exception):
     """A registration that cannot be served; the text says which and why."""
@@ -27,11 +29,16 @@ class Handler(msgspec.Struct, frozen=True):
 
 
 class FunctionDeclaration(msgspec.Struct, frozen=True):
-    """One ``register_function``. ``timeout`` is in seconds; None is the server's."""
+    """One ``register_function``.
+
+    :ivar timeout: in seconds; None is the server's
+    :ivar schema: what a function that travels by value looks like; None where the source text of a library tells
+    """
 
     name: str
     handler: Handler
     timeout: float | None = None
+    schema: FunctionSchema | None = None
 
 
 class ConstantDeclaration(msgspec.Struct, frozen=True):
