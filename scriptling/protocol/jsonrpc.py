@@ -255,24 +255,37 @@ def encode_error(id: bytes, error: RpcError) -> bytes:
 
 
 def encode_error_object(error: RpcError) -> bytes:
-    """Return the JSON text of an error object; whatever the error holds, there is one."""
-    return _encode_error_member(_ErrorMember(int(error.code), _text(error.message), error.data))
+    """Return the JSON text of an error object; whatever the error holds, there is one.
 
-
-def _encode_error_member(member: _ErrorMember) -> bytes:
-    """Return an error object as JSON; ``data`` that cannot be written is described instead."""
-    content = {"code": member.code, "message": member.message}
-    if member.data is None:
+    Text that UTF-8 cannot hold is escaped, and ``data`` that cannot be written is described instead.
+    """
+    content: dict[str, Any] = {"code": int(error.code), "message": _text(error.message)}
+    if error.data is None:
         return _encode_json(content)
     try:
-        return _encode_json({**content, "data": member.data})
+        return _encode_json({**content, "data": error.data})
     except (TypeError, ValueError, RecursionError, OverflowError):
-        return _encode_json({**content, "data": f"data of type {type(member.data).__name__} that cannot be sent"})
+        pass
+    try:
+        return _encode_json({**content, "data": _texts(error.data)})
+    except (TypeError, ValueError, RecursionError, OverflowError):
+        return _encode_json({**content, "data": f"data of type {type(error.data).__name__} that cannot be sent"})
 
 
 def _text(text: str) -> str:
     """Return text that can be written as UTF-8, with anything else in it shown as an escape."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def _texts(data: Any) -> Any:
+    """Return plain data with every text in it made writable."""
+    if isinstance(data, str):
+        return _text(data)
+    if isinstance(data, dict):
+        return {_texts(key): _texts(item) for key, item in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [_texts(item) for item in data]
+    return data
 
 
 def encode_batch(messages: Iterable[bytes]) -> bytes:

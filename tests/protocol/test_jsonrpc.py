@@ -18,6 +18,8 @@ from scriptling.protocol.jsonrpc import (
     Response,
     encode_batch,
     encode_error,
+    encode_error_object,
+    encode_failure,
     encode_notification,
     encode_request,
     encode_result,
@@ -209,6 +211,16 @@ def cyclic() -> Any:
 def test_an_error_is_written_whatever_its_data_is(data: Any) -> None:
     answer = json.loads(encode_error(b"1", RpcError(-32000, "half \ud800 a pair", data)))
     assert answer["error"]["message"] == "half \\ud800 a pair"
+
+
+def test_data_of_an_error_keeps_everything_beside_the_text_that_cannot_be_written() -> None:
+    error = RpcError(-32000, "no", {"type": "ValueError", "traceback": ["line \ud800", 5]})
+    assert json.loads(encode_error_object(error))["data"] == {"type": "ValueError", "traceback": ["line \\ud800", 5]}
+
+
+def test_an_error_that_is_encoded_already_is_written_the_same() -> None:
+    error = RpcError(-32000, "no", [1])
+    assert encode_failure(b"7", encode_error_object(error)) == encode_error(b"7", error)
 
 
 @given(st.text(st.characters(codec=None, categories=None)))
