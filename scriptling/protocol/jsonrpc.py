@@ -43,6 +43,8 @@ __all__ = [
     "Response",
     "encode_batch",
     "encode_error",
+    "encode_error_object",
+    "encode_failure",
     "encode_notification",
     "encode_request",
     "encode_result",
