@@ -17,6 +17,7 @@ from typing import Protocol
 from scriptling.errors import ErrorCode, PluginError, RpcError
 from scriptling.plugin.session import Exchange
 from scriptling.protocol.jsonrpc import Request, Response, encode_error, encode_result
+from scriptling.protocol.messages import CallHead, decode_params
 
 Callback = Callable[[bytes], bytes]
 """A function that the plugin may call: JSON text of ``callback.call``'s params in, JSON text of a Value out."""
@@ -168,6 +169,16 @@ class Invocation:
             raise
         else:
             self.reply(self, encode_result(self.request.id, result))
+
+
+def shown(request: tuple[str, bytes]) -> str:
+    """Return what a request of ours asks for, for an error message: the method, and the name in its params."""
+    method, params = request
+    try:
+        head = decode_params(params, CallHead)
+    except RpcError:  # params of a plain JSON-RPC method
+        return method
+    return " ".join(part for part in (method, head.name or head.class_name or head.method) if part)
 
 
 def describe(error: BaseException) -> RpcError:

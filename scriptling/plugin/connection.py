@@ -71,13 +71,14 @@ class PlainConnection:
 
         :raises PluginCallError: it answered with an error
         :raises TypeError: an argument is no JSON, or there are positional and keyword arguments
+        :raises ValueError: an argument holds what JSON cannot: NaN, half a surrogate pair
         """
-        responses = self.peer.exchange([(name, _plain_params(name, args, kwargs))], timeout=current_time_limit())
+        responses = self.peer.exchange([_plain_request(name, args, kwargs)], timeout=current_time_limit())
         return self._result(responses[0])
 
     def batch_call(self, calls: Sequence[FunctionRequest]) -> list[Any]:
         """Call methods in one batch, and return for each its result, or the exception to raise."""
-        requests = [(call.name, _plain_params(call.name, call.args, call.kwargs)) for call in calls]
+        requests = [_plain_request(call.name, call.args, call.kwargs) for call in calls]
         return _each(self.peer.exchange(requests, True, timeout=current_time_limit()), self._result)
 
     def after_fork(self) -> None:
@@ -277,6 +278,16 @@ def _each(responses: Sequence[Response], result: Callable[[Response], Any]) -> l
         except PluginError as error:
             found.append(error)
     return found
+
+
+def _plain_request(method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[str, bytes]:
+    """Return a method with its params; a name that is no text must fail here, in the thread that gave it.
+
+    :raises ValueError: something in it is no JSON
+    :raises TypeError: likewise
+    """
+    method.encode()
+    return method, _plain_params(method, args, kwargs)
 
 
 def _plain_params(method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:

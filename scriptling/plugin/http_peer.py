@@ -15,7 +15,7 @@ from typing import cast
 from urllib.parse import SplitResult, urlsplit
 
 from scriptling.errors import ErrorCode, PluginCallError, PluginCrashed, PluginLoadError, PluginTimeout
-from scriptling.plugin.calls import Callback
+from scriptling.plugin.calls import Callback, shown
 from scriptling.plugin.session import Answered, Exchange, Session, Violation
 from scriptling.protocol.jsonrpc import Response
 from scriptling.protocol.messages import Method
@@ -80,7 +80,7 @@ class HttpPeer:
         """
         session = Session()
         exchange = Exchange(requests, batch)
-        status, body = self._roundtrip(session.open(exchange), requests[0][0], timeout)
+        status, body = self._roundtrip(session.open(exchange), shown(requests[0]), timeout)
         events = session.message(body) if body.strip() else []
         for event in events:
             if isinstance(event, Answered):
@@ -88,8 +88,8 @@ class HttpPeer:
         violations = [event.sentence for event in events if isinstance(event, Violation)]
         if status == _OK and violations:
             raise PluginCallError(f"{self.label} {violations[0]}", ErrorCode.INTERNAL_ERROR)
-        shown = body[:_SHOWN].decode("utf-8", "replace").strip()
-        sentence = f"{self.label} answered {requests[0][0]} with HTTP status {status} and no result: {shown}"
+        begun = body[:_SHOWN].decode("utf-8", "replace").strip()
+        sentence = f"{self.label} answered {shown(requests[0])} with HTTP status {status} and no result: {begun}"
         raise PluginCallError(sentence.removesuffix(": "), ErrorCode.INTERNAL_ERROR)
 
     def post(self, method: str, params: bytes) -> None:
@@ -134,7 +134,7 @@ class HttpPeer:
 
     # -- connections ---------------------------------------------------------------------------------------------------
 
-    def _roundtrip(self, text: bytes, method: str, timeout: float | None) -> tuple[int, bytes]:
+    def _roundtrip(self, text: bytes, what: str, timeout: float | None) -> tuple[int, bytes]:
         """Post one body, and return the status and body of the answer."""
         connection = None
         try:
@@ -146,7 +146,7 @@ class HttpPeer:
             if connection is not None:
                 connection.close()
             if isinstance(error, TimeoutError):
-                raise PluginTimeout(self._too_late(method, timeout), ErrorCode.TIMED_OUT) from error
+                raise PluginTimeout(self._too_late(what, timeout), ErrorCode.TIMED_OUT) from error
             if isinstance(error, (OSError, http.client.HTTPException)):
                 sentence = f"{self.label} cannot be reached, or broke off: {str(error) or type(error).__name__}"
                 raise PluginCrashed(sentence, ErrorCode.WORKER_DIED) from error
@@ -154,10 +154,10 @@ class HttpPeer:
         self._keep(connection, answer)
         return answer.status, body
 
-    def _too_late(self, method: str, timeout: float | None) -> str:
+    def _too_late(self, what: str, timeout: float | None) -> str:
         if timeout is None:
             return f"{self.label} could not be connected to within {_CONNECT_TIMEOUT:g} seconds"
-        return f"{self.label} did not answer {method} within {timeout:g} seconds"
+        return f"{self.label} did not answer {what} within {timeout:g} seconds"
 
     def _connection(self, timeout: float | None) -> http.client.HTTPConnection:
         """Return a connection that was kept and is still good, or a new one."""

@@ -12,10 +12,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import IO
 
 _TAIL_BYTES = 4096
-_TAIL_LINES = 12
+_TAIL_LINES = 20
 _TERMINATE_GRACE = 2.0
 
 
@@ -54,6 +55,7 @@ class Child:
         self._ended = Descriptor(_pidfd(self.pid))
         self.pidfd = self._ended.fd
         self._tail = b""
+        self._killing = threading.Lock()
         self._pump = threading.Thread(target=self._pass_stderr_on, name=f"stderr of {command[0]}", daemon=True)
         self._pump.start()
 
@@ -118,9 +120,11 @@ class Child:
 
     def _kill(self) -> None:
         """Kill the group while its leader is not reaped, for until then its number cannot mean another."""
-        if self.running:
-            os.killpg(self.pid, signal.SIGKILL)
-            self._process.wait()
+        with self._killing:
+            if self.running:
+                with suppress(ProcessLookupError):  # another thread has just seen its end
+                    os.killpg(self.pid, signal.SIGKILL)
+                self._process.wait()
 
     def free(self) -> None:
         """Close our ends of the pipes."""

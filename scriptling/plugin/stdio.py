@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, cast
 
 from scriptling.errors import ErrorCode, PluginCrashed, PluginError, PluginTimeout, RpcError
-from scriptling.plugin.calls import CALLBACK_GONE, Call, Callback, Invocation
+from scriptling.plugin.calls import CALLBACK_GONE, Call, Callback, Invocation, shown
 from scriptling.plugin.hostlog import HostLog
 from scriptling.plugin.process import Child, Descriptor
 from scriptling.plugin.session import Answered, Asked, Event, Exchange, Session, Violation
@@ -105,7 +105,7 @@ class StdioPeer:
             raise
         if not in_time:
             self._do(self._abandon, call)
-            raise self._too_late(requests[0][0], timeout or 0)
+            raise self._too_late(shown(requests[0]), timeout or 0)
         if call.failure is not None:
             raise call.failure()
         return cast("list[Response]", call.replies)
@@ -151,8 +151,8 @@ class StdioPeer:
         else:
             self._fail_everything()
 
-    def _too_late(self, method: str, seconds: float) -> PluginTimeout:
-        text = f"{self.label} did not answer {method} within {seconds:g} seconds; {self._child.report()}"
+    def _too_late(self, what: str, seconds: float) -> PluginTimeout:
+        text = f"{self.label} did not answer {what} within {seconds:g} seconds; {self._child.report()}"
         return PluginTimeout(text, ErrorCode.TIMED_OUT)
 
     def _fail_everything(self) -> None:

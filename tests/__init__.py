@@ -1,0 +1,1 @@
+"""Tests: mirror the packages; conformance, faults and interoperation beside the unit tests."""
