@@ -133,12 +133,17 @@ class ModuleTable:
     def _repair(self) -> None:
         modules, expected = self._modules, self._expected
         for name in [*modules]:
-            if name not in expected and not _is_proxy(modules[name]):
+            if name not in expected and not (name.startswith("plugin") and self._is_loaded_plugin(name)):
                 del modules[name]
         for name, module in expected.items():
             if modules.get(name) is not module:
                 modules[name] = module
         self._values = [*modules.values()]
+
+    def _is_loaded_plugin(self, name: str) -> bool:
+        # A plugin that a handler has loaded stays loaded, as an installed package does.
+        root = getattr(self._modules.get("scriptling.plugin.modules"), "_root", None)
+        return root is not None and name.partition(".")[0] == "plugin" and self._modules.get("plugin") is root
 
 
 def _equal(found: list[Any], wanted: list[Any]) -> bool:
@@ -146,11 +151,6 @@ def _equal(found: list[Any], wanted: list[Any]) -> bool:
         return found == wanted
     except Exception:  # what a handler puts into the table may refuse to be compared
         return False
-
-
-def _is_proxy(module: object) -> bool:
-    # A plugin that a handler has loaded stays loaded, as an installed package does.
-    return type(module).__module__.startswith("scriptling.")
 
 
 def _take(head: str) -> dict[str, ModuleType]:

@@ -181,6 +181,27 @@ def test_what_an_installed_package_puts_into_place_when_imported_stays(script: S
     assert first[0]
 
 
+def test_plugin_that_a_handler_has_loaded_stays_importable(script: Script) -> None:
+    script.write(
+        "handlers.py",
+        """
+        def load():
+            from types import ModuleType
+            from scriptling.plugin import modules
+            modules.install(ModuleType("plugin.made_up"))
+        def use():
+            import plugin.made_up
+            return plugin.made_up.__name__
+        """,
+    )
+    try:
+        script.call("handlers.load")
+        assert script.twice("handlers.use") == ("plugin.made_up", "plugin.made_up")
+    finally:
+        sys.modules.pop("plugin.made_up", None)
+        sys.modules.pop("plugin", None)
+
+
 def test_module_found_because_a_call_changed_sys_path_goes(script: Script) -> None:
     for name in ("one", "two"):
         script.write(f"{name}/impl.py", f"name = {name!r}")
