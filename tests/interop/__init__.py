@@ -1,0 +1,1 @@
+"""Interoperation with peers in other languages."""
