@@ -82,7 +82,7 @@ class Asker:
         :raises PluginCallError: with the message of whoever answered, or because the call is over
         """
         if not scope.active:
-            raise PluginCallError("callback ID is not attached to an active plugin call")
+            raise PluginCallError(f"callback {target} is not attached to an active plugin call")
         scope.pause()
         try:
             answer = self._exchange(Ask(self._key, self._child, scope.call.seq, want, target, method, params))

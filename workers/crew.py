@@ -37,16 +37,23 @@ class Crew:
         self._work = threading.Event()
         self._asleep = False
         self._ended = threading.Event()
+        self._fault: BaseException | None = None
 
     def run(self) -> None:
-        """Lead from this thread, and return when there is no more input."""
-        self._leader = threading.get_ident()
-        threading.Thread(target=self._monitor, name="monitor", daemon=True).start()
-        self._serve()
+        """Work until there is no more input. The calling thread only waits, so that no piece of work can keep it.
+
+        :raises Exception: what a leader raised outside of any piece of work; nobody leads any more
+        """
+        for name, target in (("monitor", self._monitor), ("crew", self._serve)):
+            threading.Thread(target=target, name=name, daemon=True).start()
         self._ended.wait()
+        if self._fault is not None:
+            raise self._fault
 
     def working(self) -> None:
-        """Note that the calling leader begins a piece of work."""
+        """Note that the calling thread, if it leads, begins a piece of work."""
+        if self._leader != threading.get_ident():
+            return
         self._since = time.monotonic()
         if self._asleep:
             self._work.set()
@@ -78,7 +85,7 @@ class Crew:
         while True:
             with self._mutex:
                 self._leader = self._leader or me
-            if self._leader == me and self._lead():
+            if self._leader == me and self._lead_to_the_end():
                 self._ended.set()
                 return
             gate = threading.Lock()
@@ -88,6 +95,13 @@ class Crew:
                     return
                 self._idle.append(gate)
             gate.acquire()
+
+    def _lead_to_the_end(self) -> bool:
+        try:
+            return self._lead()
+        except BaseException as fault:
+            self._fault = fault
+            return True
 
     def _monitor(self) -> None:
         quiet = 0

@@ -120,13 +120,6 @@ class Dispatcher:
         """How many calls are owed an answer."""
         return len(self.queue) + len(self.in_store) + sum(len(lane.assigned) for lane in self.lanes.values())
 
-    def withdraw(self, caller: Caller) -> list[Ticket]:
-        """Take everything a caller has in the queue out of it, because nobody waits for the answers any more."""
-        gone = [ticket for ticket in self.queue if ticket.caller is caller]
-        if gone:
-            self.queue = deque(ticket for ticket in self.queue if ticket.caller is not caller)
-        return self._drop(gone)
-
     # Handing out
 
     @property
@@ -212,13 +205,14 @@ class Dispatcher:
         return settled
 
     def give_back(self, lane: Lane, seqs: Iterable[int]) -> None:
-        """Put calls that a worker had not begun back to the head of the queue, and hold the worker."""
-        lane.held = True
+        """Put calls that a worker had not begun back to the head of the queue, and hold it until it is done."""
         for seq in sorted(seqs, reverse=True):
             ticket = lane.assigned.pop(seq, None)
             if ticket is not None:
                 lane.ahead -= ticket.estimate
                 self.queue.appendleft(ticket)
+        # A lane that turns out to have nothing is not stuck: what looked so has just been answered.
+        lane.held = bool(lane.assigned) or lane.waiting > 0
 
     def gone(self, lane: Lane) -> list[Ticket]:
         """Forget a dead worker, and return the calls that died with it; what it had not begun was given back before."""
@@ -243,6 +237,7 @@ class Dispatcher:
         for lane in self.lanes.values():
             left += lane.assigned.values()
             lane.assigned.clear()
+            lane.ahead = 0
         return self._drop(left)
 
     def _drop(self, tickets: list[Ticket]) -> list[Ticket]:
@@ -264,6 +259,7 @@ class Dispatcher:
     def resume(self, lane: Lane) -> None:
         """Note that it was answered. The lane stays held until its call is done: nobody knows how long that takes."""
         lane.waiting -= 1
+        lane.held = bool(lane.assigned) or lane.waiting > 0
 
 
 def _load(lane: Lane) -> int:

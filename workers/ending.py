@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+SETUP_FAILED = 3
+"""Exit code of a server whose setup script failed, or declared nothing to serve (cli.md, exit codes)."""
+
 _OBJECTS = 3.0  # seconds for all __del__ together
 _LEAST = 0.5  # seconds that every step gets, however late it is
 _FLUSH = 1.0  # seconds for a host to read the last answers

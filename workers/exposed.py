@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import CoroutineType
@@ -35,6 +35,7 @@ class Exposed:
     def of(cls, name: str, resolved: type) -> Exposed:
         """Describe a resolved class under the name it is exposed by."""
         schema = describe_class(name, resolved)
+        _run_once(resolved)
         properties = {prop.name: bool(prop.settable) for prop in schema.properties or ()}
         return cls(resolved, schema, frozenset(method.name for method in schema.methods or ()), properties)
 
@@ -62,22 +63,34 @@ class Exposed:
         return None
 
 
-def destroy(value: Any) -> None:
-    """Run an object's ``__del__``, if it has one, now and only once.
+_destroyed: set[int] = set()
+"""Ids of objects whose ``__del__`` has run and which are still referred to by something."""
 
-    Python would run it again when the last reference goes; therefore the object becomes one of a class that is the same
-    but for an empty ``__del__``.
+
+def destroy(value: Any) -> None:
+    """Run an object's ``__del__``, if it has one, now; :func:`_run_once` has made sure that it does not run again."""
+    finaliser = getattr(type(value), "__del__", None)
+    if finaliser is not None:
+        try:
+            finaliser(value)
+        finally:
+            _destroyed.add(id(value))
+
+
+def _run_once(cls: type) -> None:
+    """Make a class's ``__del__`` do nothing for an object that :func:`destroy` has run it for.
+
+    Python itself runs it when the last reference goes, which may be never, or long after ``object.destroy``.
     """
-    cls = type(value)
     finaliser = getattr(cls, "__del__", None)
     if finaliser is None:
         return
-    finaliser(value)
-    with contextlib.suppress(TypeError):  # a layout that cannot change its class keeps its __del__
-        value.__class__ = type(
-            cls.__name__, (cls,), {"__slots__": (), "__del__": _nothing, "__module__": cls.__module__}
-        )
 
+    @functools.wraps(finaliser)
+    def once(self: Any) -> None:
+        if id(self) in _destroyed:
+            _destroyed.discard(id(self))
+        else:
+            finaliser(self)
 
-def _nothing(_value: Any) -> None:
-    return None
+    cls.__del__ = once  # type: ignore[attr-defined]

@@ -10,8 +10,9 @@ call asks of the host or of the object store).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
+from typing import Any
 
 import msgspec
 
@@ -138,13 +139,20 @@ class Stopped(msgspec.Struct, array_like=True, frozen=True, tag="stopped"):
 # On the relay socket
 
 
+class Want(IntEnum):
+    """What an :class:`Ask` wants."""
+
+    CALLBACK = 0
+    METHOD = 1
+    ADOPT = 2
+
+
 class Ask(msgspec.Struct, array_like=True, frozen=True, tag="ask"):
     """A running call asks something, and waits for one :class:`Answer`.
 
     :ivar key: the run's secret, which only our own processes hold
     :ivar child: name of the process that asks
     :ivar seq: the call that is running
-    :ivar kind: a member of :class:`Want`
     :ivar target: callback id, object id, or class name
     :ivar method: name of the method to call
     :ivar params: as of the request to be made, see :class:`Call`
@@ -153,18 +161,10 @@ class Ask(msgspec.Struct, array_like=True, frozen=True, tag="ask"):
     key: str
     child: str
     seq: int
-    kind: int
+    kind: Want
     target: str
     method: str
     params: bytes
-
-
-class Want(IntEnum):
-    """What an :class:`Ask` wants."""
-
-    CALLBACK = 0
-    METHOD = 1
-    ADOPT = 2
 
 
 class Answer(msgspec.Struct, array_like=True, frozen=True, tag="answer"):
@@ -177,14 +177,29 @@ class Answer(msgspec.Struct, array_like=True, frozen=True, tag="answer"):
 ToChild = Calls | Init | Started | Ping | Stop
 FromChild = Replies | Hello | Registered | Classes | Stopped
 
+_FAULTS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def _decoder(of: Any) -> Callable[[bytes], Any]:
+    """Return a function from bytes to ``of``; whatever is wrong with the bytes, it raises ``msgspec.DecodeError``."""
+    decode = msgspec.msgpack.Decoder(of).decode
+
+    def checked(data: bytes) -> Any:
+        try:
+            return decode(data)
+        except _FAULTS as fault:
+            raise msgspec.DecodeError(str(fault)) from None
+
+    return checked
+
+
 _encoder = msgspec.msgpack.Encoder()
 encode = _encoder.encode
-decode_for_child = msgspec.msgpack.Decoder(ToChild).decode
-decode_from_child = msgspec.msgpack.Decoder(FromChild).decode
-decode_ask = msgspec.msgpack.Decoder(Ask).decode
-decode_answer = msgspec.msgpack.Decoder(Answer).decode
-decode_reply_list = msgspec.msgpack.Decoder(list[Reply]).decode
-
+decode_for_child: Callable[[bytes], ToChild] = _decoder(ToChild)
+decode_from_child: Callable[[bytes], FromChild] = _decoder(FromChild)
+decode_ask: Callable[[bytes], Ask] = _decoder(Ask)
+decode_answer: Callable[[bytes], Answer] = _decoder(Answer)
+decode_reply_list: Callable[[bytes], list[Reply]] = _decoder(list[Reply])
 # A msgpack array32 of [tag, first, replies]; the replies' own array header follows.
 _REPLIES_HEAD = b"\x93" + encode("replies")
 

@@ -13,23 +13,23 @@ from scriptling.errors import ErrorCode, RpcError
 from scriptling.protocol.jsonrpc import encode_error_object
 from workers import frames, reactor, sockets
 from workers.dispatch import Dispatcher
-from workers.ending import Ending, Facts, Phase
+from workers.ending import SETUP_FAILED, Ending, Facts, Phase
 from workers.frames import Classes, FromChild, Hello, Registered, Replies, Started, Stop, Stopped
 from workers.home import Home
 from workers.nursery import Born, Died, Nursery, NurseryLostError, Role
 from workers.opening import Opening
-from workers.pool import Pool
+from workers.pool import Pool, describe_end
 from workers.reactor import Reactor
 from workers.relay import Relay
 from workers.service import Service
 from workers.session import Session
-from workers.setup import SETUP_FAILED
 from workers.sockets import Hub
 from workers.store_link import StoreLink
 from workers.supervisor import Child, CrashLoopError, Supervisor
 
 _FAULT = 1  # exit code of a server that cannot go on
 _GLANCE = 0.005  # seconds between looks at workers that have work behind what they do
+_MOST_BIRTHS = 8  # asked of the nursery at one look, so that its queue never fills
 _LOOK = 0.05  # seconds between looks at workers that do one thing
 
 _log = logging.getLogger("scriptling.server")
@@ -48,6 +48,8 @@ class FrontEnd:
         self._home = home
         self._hub = hub
         self._nursery = nursery
+        self._nursery_lost = False
+        self._loop = loop
         self.ending = Ending()
         self.output_waits: Callable[[], bool] = bool
         self.stopped_by_signal = False
@@ -73,11 +75,6 @@ class FrontEnd:
         self._sessions.append(session)
         if self._serving:
             session.open()
-
-    def close(self, session: Session) -> None:
-        """Let a host go: nobody waits for what it has in the queue, and nobody answers callbacks."""
-        self._sessions.remove(session)
-        session.close()
 
     def begin_ending(self, exit_code: int = 0, grace: float | None = None) -> None:
         """Take no new calls, and end in order.
@@ -156,17 +153,17 @@ class FrontEnd:
         if now >= self._next_look or starved or self.ending.begun:
             self._next_look = now + int(_GLANCE * 1e9)
             self._look(now)
-        if self._hub.has_input():
+        if self.ending.over or self._hub.has_input():
             return 0
         return self._patience(now / 1e9)
 
     def _look(self, now: int) -> None:
         try:
             self._pool.look(now, self._supervisor)
-            if self.ending.phase <= Phase.DRAINING:
+            if self.ending.phase <= Phase.DRAINING and not self._nursery_lost:
                 self._fill(now / 1e9)
         except NurseryLostError as lost:
-            self._fail(_FAULT, str(lost))
+            self._lose_nursery(lost)
         while self.ending.advance(now / 1e9, self._facts()):
             self._enter(self.ending.phase)
 
@@ -176,7 +173,7 @@ class FrontEnd:
         if self.dispatcher.queue:
             present = self.dispatcher.serving + self._pool.starting
         if self._supervisor.may_start(Role.WORKER, now):
-            for _ in range(self._supervisor.workers - present):
+            for _ in range(min(self._supervisor.workers - present, _MOST_BIRTHS)):
                 self._start(Role.WORKER)
         wants_store = self._opening.wants_store and not self._supervisor.of(Role.STORE)
         if wants_store and self._supervisor.may_start(Role.STORE, now):
@@ -185,9 +182,11 @@ class FrontEnd:
     def _patience(self, now: float) -> float | None:
         if self.dispatcher.queue or self._pool.backed_up:
             return _GLANCE
-        if self._pool.watched:
+        if self._pool.watched(self._supervisor.workers):
             return _LOOK
-        deadlines = [each for each in (self.ending.next_deadline(), self._supervisor.next_start()) if each is not None]
+        deadlines = [
+            each for each in (self.ending.next_deadline(), self._supervisor.next_start(now)) if each is not None
+        ]
         return min(max(min(deadlines) - now, _GLANCE), _LOOK) if deadlines else None
 
     # Children
@@ -256,15 +255,26 @@ class FrontEnd:
 
     def _read_notices(self) -> None:
         try:
-            for notice in self._nursery.notices():
-                if isinstance(notice, Died):
-                    self._bury(notice)
-                else:
-                    self._note_birth(notice)
+            notices = self._nursery.notices()
         except NurseryLostError as lost:
-            self._fail(_FAULT, str(lost))
-        except CrashLoopError as crash:
-            self._fail(_FAULT, str(crash))
+            self._lose_nursery(lost)
+            return
+        for notice in notices:
+            if isinstance(notice, Born):
+                self._note_birth(notice)
+            else:
+                self._bury(notice)
+
+    def _lose_nursery(self, lost: NurseryLostError) -> None:
+        """End, because every child has died with it and none can be started."""
+        if self._nursery_lost:
+            return
+        self._nursery_lost = True
+        self._loop.forget(self._nursery.fileno())
+        for child in list(self._supervisor.children.values()):
+            self._bury(Died(child.name, -signal.SIGKILL))
+        self._fail(_FAULT, str(lost))
+        self.begin_ending(_FAULT, grace=0)
 
     def _note_birth(self, notice: Born) -> None:
         child = self._supervisor.children.get(notice.name)
@@ -284,20 +294,23 @@ class FrontEnd:
             self._store.died(child, notice.code)
         elif not child.stopping:
             self._setup_died(notice.code)
-        self._supervisor.died(child.name, time.monotonic())
+        try:
+            self._supervisor.died(child.name, time.monotonic())
+        except CrashLoopError as crash:
+            self._fail(_FAULT, str(crash))
 
     def _setup_died(self, code: int) -> None:
-        cause = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+        cause = describe_end(code)
         if self._serving:
-            _log.warning("the process of the setup script died (%s); its clean-up code will not run", cause)
+            _log.warning("the process of the setup script died (it %s); its clean-up code will not run", cause)
         else:
-            self._fail(SETUP_FAILED, f"the process of the setup script died before it started the server ({cause})")
+            self._fail(SETUP_FAILED, f"the process of the setup script died before it started the server (it {cause})")
 
     # End
 
     def _facts(self) -> Facts:
         return Facts(
-            calls_pending=self.dispatcher.pending > 0,
+            calls_pending=self.dispatcher.pending > 0 or any(session.early for session in self._sessions),
             store_running=not self._store.stopped,
             setup_running=bool(self._supervisor.of(Role.SETUP)),
             output_waiting=self.output_waits(),
@@ -311,7 +324,10 @@ class FrontEnd:
             self._tell_setup(Stop())
 
     def _cut_off(self) -> None:
-        """Answer what did not finish within the grace period."""
+        """Answer what did not finish within the grace period, or did not even begin to be looked at."""
+        for session in self._sessions:
+            if session.early:
+                session.refuse(RpcError(ErrorCode.SHUTTING_DOWN, "the plugin shut down before it had started"))
         for ticket in self.dispatcher.abandon():
             text = f"the plugin shut down before {ticket.target} returned"
             ticket.caller.answer(ticket, True, encode_error_object(RpcError(ErrorCode.SHUTTING_DOWN, text)))

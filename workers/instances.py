@@ -9,7 +9,7 @@ Nothing here is thread-safe: the store calls it under its own mutex.
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -48,7 +48,7 @@ class Instances(Generic[WorkT]):
         known = self._ids.get(id(value))
         if known is not None:
             return self._by_id[known]
-        instance: Instance[WorkT] = Instance(f"{self._generation}.{secrets.token_hex(12)}", class_name, value)
+        instance: Instance[WorkT] = Instance(f"{self._generation}.{os.urandom(12).hex()}", class_name, value)
         self._by_id[instance.id] = instance
         self._ids[id(value)] = instance.id
         return instance
@@ -64,7 +64,7 @@ class Instances(Generic[WorkT]):
     def is_lost(self, object_id: str) -> bool:
         """Whether an id was made in an earlier life of the store."""
         generation, _, token = object_id.partition(".")
-        return bool(token) and generation.isdecimal() and 0 < int(generation) < self._generation
+        return bool(token) and generation in {str(number) for number in range(1, self._generation)}
 
     def remove(self, instance: Instance[WorkT]) -> None:
         """Forget an object; calls already in its mailbox still find it."""

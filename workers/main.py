@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 
 from scriptling import log
 from scriptling.settings import Settings
@@ -25,7 +24,7 @@ def serve(settings: Settings) -> int:
     source, sink = take_streams()
     errors = ErrorLog(2)
     folder = RunFolder()
-    home = Home(folder.path, secrets.token_hex(16), settings)
+    home = Home(folder.path, os.urandom(16).hex(), settings)
     children = nursery.fork(folder.path, errors.write_end, lambda: _make_live(home))
     os.close(errors.write_end)
     log.configure(settings.log_level, settings.log_format, errors.put)

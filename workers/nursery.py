@@ -13,9 +13,9 @@ from __future__ import annotations
 import ctypes
 import os
 import select
-import shutil
 import signal
 import socket
+import traceback
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from workers.sockets import remove_run_folder
 
 _MOST_DESCRIPTORS = 4  # passed with one request
 _PR_SET_PDEATHSIG = 1
@@ -119,8 +121,10 @@ class Nursery:
                 data = self._control.recv(4096)
             except BlockingIOError:
                 return found
-            except OSError as error:
-                raise NurseryLostError(str(error)) from None
+            except OSError:
+                data = b""
+            if not data and found:
+                return found  # the next look finds the end again
             if not data:
                 raise NurseryLostError("the process that starts the workers has died")
             found.append(_decode_notice(data))
@@ -147,6 +151,8 @@ def fork(folder: Path, log_pipe: int, make_live: Callable[[], Live]) -> Nursery:
     try:
         _become_nursery(theirs.fileno(), log_pipe)
         _Keeper(theirs, folder, make_live()).run()
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(0)
 
@@ -186,22 +192,32 @@ class _Keeper:
         self._children: dict[int, _Child] = {}
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
+        # Only to wake the loop: orphans that end by themselves are nobody's child but ours.
+        self._woken, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._poll.register(self._woken, select.POLLIN)
+        signal.signal(signal.SIGCHLD, _only_wake)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        self._own = (self._woken, wake)
 
     def run(self) -> None:
         """Serve requests and watch children until the front-end is gone."""
         alive = True
         while alive:
             for descriptor, _ in self._poll.poll():
-                if descriptor != self._control.fileno():
-                    self._bury(self._children.pop(descriptor))
-                else:
+                if descriptor == self._control.fileno():
                     alive = self._handle_request()
+                elif descriptor == self._woken:
+                    self._reap_orphans()
+                else:
+                    self._bury(self._children.pop(descriptor))
         self._end()
 
     def _handle_request(self) -> bool:
         data, descriptors, _, _ = socket.recv_fds(self._control, 4096, _MOST_DESCRIPTORS)
         if not data:
             return False
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)
         request = _decode_request(data)
         if isinstance(request, Spawn):
             self._give_birth(request, descriptors)
@@ -230,10 +246,11 @@ class _Keeper:
             os._exit(1)
         os.setsid()  # so that its own children can be killed as a group
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         self._control.close()
-        for descriptor in self._children:
+        for descriptor in (*self._own, *self._children):
             os.close(descriptor)
         self._live(request, descriptors)
 
@@ -258,18 +275,32 @@ class _Keeper:
         with suppress(OSError):  # the front-end is gone; the loop is about to see it
             self._control.send(_encode(notice))
 
-    def _kill_orphans(self) -> None:
+    def _orphans(self) -> list[int]:
         ours = {child.process.pid for child in self._children.values()}
-        for pid in _children_of_this_process():
-            if pid not in ours:
-                _kill_and_reap(pid)
+        return [pid for pid in _children_of_this_process() if pid not in ours]
 
-    def _end(self) -> None:
-        """Kill everything, again and again, because what the dead leave behind becomes ours."""
-        while pids := _children_of_this_process():
+    def _kill_orphans(self) -> None:
+        """Kill them, again and again, because what the dead leave behind becomes ours."""
+        while pids := self._orphans():
             for pid in pids:
                 _kill_and_reap(pid)
-        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _reap_orphans(self) -> None:
+        with suppress(BlockingIOError):
+            os.read(self._woken, 4096)
+        for pid in self._orphans():
+            with suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+
+    def _end(self) -> None:
+        """Kill everything."""
+        self._children.clear()
+        self._kill_orphans()
+        remove_run_folder(self._folder)
+
+
+def _only_wake(number: int, frame: object) -> None:
+    return None
 
 
 def _kill_and_reap(pid: int) -> None:

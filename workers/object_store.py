@@ -123,9 +123,9 @@ class ObjectStore:
         while True:
             while ledger.ready:
                 task = ledger.ready.popleft()
+                self._crew.working()
                 if ledger.durations.get(_duration_key(task), 0) > _SLOW:
                     self._crew.give_up_lead()
-                self._crew.working()
                 now = self._run(task)
                 if not self._crew.rested():
                     os.eventfd_write(self._wake, 1)
@@ -201,9 +201,7 @@ class ObjectStore:
             error = RpcError(ErrorCode.OBJECT_LOST, LOST)
             self._put(call, failed=True, payload=encode_error_object(error))
         else:
-            self._put(
-                call, failed=True, payload=encode_error_object(RpcError(ErrorCode.HANDLER_ERROR, "unknown object ID"))
-            )
+            self._put(call, failed=True, payload=encode_error_object(_unknown(call.target)))
 
     def _put(self, call: Call, failed: bool, payload: bytes, elapsed: int = 0) -> None:
         if call.seq:
@@ -269,7 +267,7 @@ class ObjectStore:
         instance = task.instance
         assert instance is not None
         if instance.destroyed:
-            raise RpcError(ErrorCode.HANDLER_ERROR, "unknown object ID")
+            raise _unknown(task.call.target)
         params = decode_params(task.call.params, ObjectCall)
         args, kwargs = self._asker.decoder(scope).arguments(params.args, params.kwargs)
         result = self._classes[instance.class_name].call(instance.value, task.call.method, args, kwargs)
@@ -302,7 +300,7 @@ class ObjectStore:
         """Return the instance itself; see :class:`workers.asking.Objects`."""
         instance = self._instances.get(reference.id)
         if instance is None:
-            raise RpcError(ErrorCode.HANDLER_ERROR, "unknown object ID")
+            raise _unknown(reference.id)
         return instance.value
 
     def reference(self, scope: Scope, value: Any) -> dict[str, Any] | None:
@@ -378,6 +376,10 @@ class ObjectStore:
 
 
 LOST = "object lost: the process that held it has died; make a new one"
+
+
+def _unknown(object_id: str) -> RpcError:
+    return RpcError(ErrorCode.HANDLER_ERROR, f"unknown object {object_id}")
 
 
 def _duration_key(task: Task) -> tuple[str, str]:

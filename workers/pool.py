@@ -89,7 +89,7 @@ class Pool:
                 self._take_into_service(seat)
         elif seat.pinged:
             seat.pinged = 0
-            seat.lane.held = seat.lane.waiting > 0
+            seat.lane.held = bool(seat.lane.assigned)
 
     def _take_into_service(self, seat: Seat) -> None:
         self._send(seat.child.name, self._init)
@@ -160,9 +160,9 @@ class Pool:
         assert lane is not None
         if lane.assigned and not seat.pinged and now - seat.handed_out > _UNBEGUN:
             self._take_back(seat)
-            if not lane.assigned:
-                seat.pinged = now
-                self._send(lane.name, frames.encode(Ping()))
+            lane.held = True
+            seat.pinged = now
+            self._send(lane.name, frames.encode(Ping()))
 
     def _dismiss_surplus(self, now: int, supervisor: Supervisor) -> None:
         idle = [seat for seat in self._seats.values() if seat.lane and seat.lane.idle and not seat.lane.retired]
@@ -176,9 +176,9 @@ class Pool:
     def retire(self, seat: Seat) -> None:
         """Let a worker end after what it is doing."""
         assert seat.lane is not None
-        self._take_back(seat)
         seat.lane.retired = True
         seat.child.stopping = True
+        self._take_back(seat)
         self._send(seat.lane.name, frames.encode(Stop()))
 
     def recycle(self) -> None:
@@ -208,10 +208,9 @@ class Pool:
         """How many workers are born and not in service yet."""
         return sum(1 for seat in self._seats.values() if seat.lane is None)
 
-    @property
-    def watched(self) -> bool:
-        """Whether any worker has to be looked at from time to time: it works, or there are too many."""
-        return len(self._seats) > self._settings.workers or any(
+    def watched(self, wanted: int) -> bool:
+        """Whether any worker has to be looked at from time to time: it works, or there are more than wanted."""
+        return len(self._seats) > wanted or any(
             seat.pinged or (seat.lane and seat.lane.assigned) for seat in self._seats.values()
         )
 
@@ -228,12 +227,17 @@ def as_call(ticket: Ticket) -> frames.Call:
     )
 
 
+def describe_end(code: int) -> str:
+    """Return how a process ended, from its exit status or the negative number of the signal that killed it."""
+    if code >= 0:
+        return f"ended itself with exit status {code}"
+    known = {each.value: f" ({each.name})" for each in signal.Signals}
+    return f"was killed by signal {-code}{known.get(-code, '')}"
+
+
 def describe_death(child: Child, code: int, ticket: Ticket) -> RpcError:
     """Return the error for a call that was running in a process that has died."""
-    what = f"{ticket.target}.{ticket.method}" if ticket.method else ticket.target
+    what = ticket.method or ticket.target
     if child.verdict is not None:
         return child.verdict
-    if code < 0:
-        name = signal.Signals(-code).name
-        return RpcError(ErrorCode.WORKER_DIED, f"the worker that ran {what} was killed by signal {-code} ({name})")
-    return RpcError(ErrorCode.WORKER_DIED, f"{what} ended its worker process with exit status {code}")
+    return RpcError(ErrorCode.WORKER_DIED, f"the process that ran {what} {describe_end(code)}")

@@ -6,7 +6,6 @@ asks is owed an answer; whoever merely connects to the socket does not have the 
 
 from __future__ import annotations
 
-import hmac
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -65,16 +64,16 @@ class Relay:
         except msgspec.DecodeError:
             _log.warning("something that is not a process of ours has sent to the relay socket; it is ignored")
             return None
-        if not hmac.compare_digest(ask.key, self._key):
+        if ask.key != self._key:
             _log.warning("a message without this run's key has come to the relay socket; it is ignored")
             return None
         lane = self._dispatcher.lanes.get(ask.child)
         ticket = (lane.assigned if lane else self._dispatcher.in_store).get(ask.seq)
         if ticket is None:
-            text = "callback ID is not attached to an active plugin call"
+            text = f"callback {ask.target} is not attached to an active plugin call"
             self._refuse(route, RpcError(ErrorCode.HANDLER_ERROR, text))
             return None
-        if len(self._open) >= self._cap + len(self._dispatcher.lanes):
+        if lane is None and sum(question.lane is None for question in self._open) >= self._cap:
             self._refuse(route, RpcError(ErrorCode.TOO_DEEP, TOO_DEEP))
             return None
         self._pass_on(Question(route, ask.child, lane, session_of(ticket), ticket.flags), ask, ticket)
@@ -93,7 +92,7 @@ class Relay:
             )
             return
         caller = StoreAnswer(self, question)
-        kind = _KINDS[Want(ask.kind)]
+        kind = _KINDS[ask.kind]
         seq = self._dispatcher.next_seq()
         self._dispatcher.submit_to_store(
             Ticket(seq, caller, kind, ask.target, ask.method, ask.params, question.flags, ticket.timeout)

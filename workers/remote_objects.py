@@ -53,7 +53,7 @@ class RemoteObject:
         assign(self, "_reference", reference)
         assign(self, "_schema", schema)
 
-    def _call(self, method: str, *args: Any, **kwargs: Any) -> Any:
+    def _call(self, method: str, /, *args: Any, **kwargs: Any) -> Any:
         return self._asker.method(self._scope, self._reference.id, method, args, kwargs)
 
     def __getattr__(self, name: str) -> Any:

@@ -100,6 +100,14 @@ class Service:
         }
         self._begin_shutdown = begin_shutdown
 
+    def check_open(self) -> None:
+        """Refuse a new request while the server ends, unless calls wait for callbacks and it may come from one.
+
+        :raises RpcError: it is refused
+        """
+        if self.draining and not self._dispatcher.waiting:
+            raise RpcError(ErrorCode.SHUTTING_DOWN, "the plugin is shutting down and takes no new calls")
+
     def handle(self, host: Host, request: Request, batch: object = None, slot: int = 0) -> bytes | None:
         """Return the result of a request, or None if its answer will come from a ticket.
 
@@ -109,8 +117,6 @@ class Service:
         if call is None:
             return self._handle_other(host, request)
         head = decode_params(request.params, CallHead)
-        if self.draining and not self._dispatcher.waiting:
-            raise RpcError(ErrorCode.SHUTTING_DOWN, "the plugin is shutting down and takes no new calls")
         ticket = Ticket(
             self._dispatcher.next_seq(), host, Kind.FUNCTION, "", "", request.params, host.flags, self._timeout,
             request.id, batch, slot,
@@ -144,7 +150,7 @@ class Service:
         timeout = self.offer.timeouts.get(head.name)
         if timeout is None:
             raise _unknown("function", head.name, self.offer.timeouts)
-        if self._dispatcher.too_deep and not self._dispatcher.queue and not self._dispatcher.free:
+        if self._dispatcher.too_deep and not self._dispatcher.queue:
             raise RpcError(ErrorCode.TOO_DEEP, TOO_DEEP)
         ticket.target = head.name
         ticket.timeout = timeout

@@ -55,19 +55,27 @@ class Session:
         self._send = send
         self._outgoing: Outgoing[Answered] = Outgoing()
         self._early: list[Event] | None = []
+        self._accepting = False  # what came early was accepted, even if the server has begun to end since
+        self._refusal: RpcError | None = None
+        self._gone = False
 
     def open(self) -> None:
         """Begin to answer: the service is ready. What came earlier is handled now, in its order."""
         early, self._early = self._early or [], None
+        self._accepting = True
         for event in early:
             self.receive(event)
+        self._accepting = False
 
     def refuse(self, error: RpcError) -> None:
-        """Answer whatever came before the service was ready with an error, because it never will be."""
-        early, self._early = self._early or [], []
-        for event in early:
-            if isinstance(event, Request) and event.id:
-                self._send(encode_error(event.id, error))
+        """Answer every request with an error, because the service will never be ready."""
+        self._refusal = error
+        self.open()
+
+    @property
+    def early(self) -> int:
+        """How many messages wait for the service to be ready."""
+        return len(self._early or ())
 
     def receive(self, event: Event) -> None:
         """Take one message of the host."""
@@ -84,6 +92,10 @@ class Session:
 
     def _request(self, request: Request, batch: BatchReply | None, slot: int) -> None:
         try:
+            if self._refusal is not None:
+                raise self._refusal
+            if not self._accepting:
+                self._service.check_open()
             result = self._service.handle(self, request, batch, slot)
         except RpcError as error:
             self._reply(request.id, batch, slot, encode_error(request.id, error))
@@ -134,6 +146,9 @@ class Session:
     def call_host(self, method: str, params: bytes, answered: Answered) -> int:
         """Send a request of ours to the host, and return its id."""
         number = self._outgoing.add(answered)
+        if self._gone:
+            self.close()
+            return number
         self._send(encode_request(number, method, params))
         return number
 
@@ -143,6 +158,7 @@ class Session:
 
     def close(self) -> None:
         """Give an error to whoever waits for an answer of the host, which is gone."""
+        self._gone = True
         gone = RpcError(ErrorCode.SHUTTING_DOWN, f"the host has gone away without answering {Method.CALLBACK_CALL}")
         for answered in self._outgoing.drain():
             answered(Response(error=gone))

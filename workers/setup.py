@@ -11,14 +11,12 @@ from scriptling import script
 from scriptling.protocol.messages import FunctionSchema
 from scriptling.registry import Declaration, Registry
 from scriptling.runtime import context
-from scriptling.schema import check_handler, describe_function
+from scriptling.schema import check_handler, describe
 from scriptling.settings import Settings
 from workers import frames
+from workers.ending import SETUP_FAILED
 from workers.frames import Hello, Registered, Started, Stop, Stopped
 from workers.sockets import Line, flush_before_exit
-
-SETUP_FAILED = 3
-"""Exit code of a server whose setup script failed (cli.md, exit codes)."""
 
 _PAUSE = 0.1  # seconds that one yield_now() waits for the end of the server
 
@@ -48,10 +46,7 @@ class SetupServer:
         problems = find_problems(declaration, self.library_path)
         functions: list[FunctionSchema] = []
         if not problems:
-            functions = [
-                describe_function(function.handler, self.library_path, function.name)
-                for function in declaration.functions
-            ]
+            functions = [describe(function, self.library_path) for function in declaration.functions]
         self._line.send(frames.encode(Registered(declaration, functions, problems)))
         self._take(frames.decode_for_child(self._line.recv()))
         if not self.started:

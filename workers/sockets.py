@@ -8,8 +8,7 @@ of 0, because a ROUTER drops silently at its mark, and what is on its way is bou
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import zmq
@@ -20,17 +19,30 @@ LONGEST_IPC_PATH = 107  # bytes; sun_path of Linux less its end
 
 
 class RunFolder:
-    """A folder of mode 0700 that holds this server's sockets, and goes with it."""
+    """A folder of mode 0700 that holds this server's sockets, and goes with it.
+
+    :raises OSError: there is no place for it
+    """
 
     def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="scriptling-"))
-        if len(os.fsencode(self.path / RELAY)) > LONGEST_IPC_PATH:
-            self.remove()
-            self.path = Path(tempfile.mkdtemp(prefix="scriptling-", dir="/tmp"))
+        name = f"scriptling-{os.getpid()}-{os.urandom(6).hex()}"
+        base = Path(os.environ.get("TMPDIR") or "/tmp")
+        if len(os.fsencode(base / name / CALLS)) > LONGEST_IPC_PATH:
+            base = Path("/tmp")
+        self.path = base / name
+        self.path.mkdir(mode=0o700)
 
     def remove(self) -> None:
-        """Delete the folder and what is in it; it may be gone already."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Delete the folder and the sockets in it."""
+        remove_run_folder(self.path)
+
+
+def remove_run_folder(path: Path) -> None:
+    """Delete a run folder; it may be gone already."""
+    with suppress(OSError):
+        for entry in path.iterdir():
+            entry.unlink(missing_ok=True)
+        path.rmdir()
 
 
 def _endpoint(folder: Path, name: str) -> str:

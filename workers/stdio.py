@@ -7,7 +7,6 @@ into the protocol stream or read from it.
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
 import stat
@@ -91,8 +90,8 @@ class Sink:
                 written = self._write(data)
             except BlockingIOError:
                 written = 0
-            except OSError as error:
-                self._close(error)
+            except OSError:  # closed by the reader, or a full disk: nothing will get out any more
+                self.close()
                 return
             self.size -= written
             if written < len(data):
@@ -114,11 +113,6 @@ class Sink:
         if self._socket is not None:
             return self._socket.send(data, socket.MSG_DONTWAIT)
         return os.write(self.fd, data)
-
-    def _close(self, error: OSError) -> None:
-        if error.errno not in {errno.EPIPE, errno.ECONNRESET, errno.EBADF, errno.EIO, errno.ENOSPC}:
-            raise error
-        self.close()
 
     def close(self) -> None:
         """Drop what waits, and take nothing more."""

@@ -66,7 +66,11 @@ class StdioHost:
     def _is_full(self) -> bool:
         """Whether no more may be read now. While calls wait for callbacks it must be: their answers come this way."""
         dispatcher = self._front_end.dispatcher
-        if self._sink.size > _MOST_OUTPUT or dispatcher.held_bytes > _MOST_INPUT:
+        if (
+            self._session.early > self._max_queue
+            or self._sink.size > _MOST_OUTPUT
+            or dispatcher.held_bytes > _MOST_INPUT
+        ):
             return True
         return len(dispatcher.queue) > self._max_queue and not dispatcher.waiting
 

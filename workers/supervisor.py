@@ -58,7 +58,6 @@ class Supervisor:
     workers: int
     descriptors: Callable[[Child], list[int]]
     children: dict[str, Child] = field(default_factory=dict)
-    restarts: int = 0
     _births: dict[Role, int] = field(default_factory=dict)
     _failures: dict[Role, _Failures] = field(default_factory=dict)
 
@@ -93,7 +92,6 @@ class Supervisor:
         child = self.children.pop(name, None)
         if child is None or child.stopping:
             return child
-        self.restarts += 1
         if not child.ready:
             self._note_failure(child, now)
         return child
@@ -113,9 +111,10 @@ class Supervisor:
         failures = self._failures.get(role)
         return failures is None or now >= failures.not_before
 
-    def next_start(self) -> float | None:
+    def next_start(self, now: float) -> float | None:
         """Return when a start that is held back may happen; None if none is."""
-        return min((failures.not_before for failures in self._failures.values()), default=None)
+        held_back = (each.not_before for each in self._failures.values() if each.not_before > now)
+        return min(held_back, default=None)
 
     def of(self, role: Role) -> list[Child]:
         """Return the children of a role that are wanted."""
