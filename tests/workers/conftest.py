@@ -1,0 +1,6 @@
+"""Properties are searched without deadlines, which a busy machine breaks, and leave nothing on the disk."""
+
+from hypothesis import settings
+
+settings.register_profile("shared machine", deadline=None, database=None)
+settings.load_profile("shared machine")
