@@ -64,6 +64,13 @@ def _flush() -> None:
 
 def _run_role(home: Home, request: Spawn, descriptors: list[int]) -> int:
     line = Line(home.folder, home.identity(request.name))
+    try:
+        return _play_role(home, request, descriptors, line)
+    finally:
+        line.close()
+
+
+def _play_role(home: Home, request: Spawn, descriptors: list[int], line: Line) -> int:
     if request.role == Role.SETUP:
         return setup.run(home.settings, line)
     evaluator = Evaluator(home.settings.import_path, home.settings.reload)

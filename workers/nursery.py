@@ -213,7 +213,10 @@ class _Keeper:
         self._end()
 
     def _handle_request(self) -> bool:
-        data, descriptors, _, _ = socket.recv_fds(self._control, 4096, _MOST_DESCRIPTORS)
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._control, 4096, _MOST_DESCRIPTORS)
+        except ConnectionResetError:  # it has ended with notices of ours unread
+            return False
         if not data:
             return False
         for descriptor in descriptors:

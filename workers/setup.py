@@ -16,7 +16,7 @@ from scriptling.settings import Settings
 from workers import frames
 from workers.ending import SETUP_FAILED
 from workers.frames import Hello, Registered, Started, Stop, Stopped
-from workers.sockets import Line, flush_before_exit
+from workers.sockets import Line
 
 _PAUSE = 0.1  # seconds that one yield_now() waits for the end of the server
 
@@ -97,7 +97,6 @@ def run(settings: Settings, line: Line) -> int:
         code = _guarded(lambda: server.start(wait=True)) or 0
     atexit._run_exitfuncs()  # the process ends without the interpreter's own end
     line.send(frames.encode(Stopped(code)))
-    flush_before_exit(line)
     return code
 
 

@@ -15,6 +15,7 @@ import zmq
 
 CALLS = "calls"
 RELAY = "relay"
+_LAST_WORDS = 500  # ms
 LONGEST_IPC_PATH = 107  # bytes; sun_path of Linux less its end
 
 
@@ -128,6 +129,10 @@ class Line:
         self.send = self.socket.send
         self.recv = self.socket.recv
 
+    def close(self) -> None:
+        """Give frames that were just sent half a second to leave, and close everything of this process."""
+        self.context.destroy(linger=_LAST_WORDS)
+
     def recv_within(self, seconds: float) -> bytes | None:
         """Return the next frame, or None if none came within the time."""
         if not self.socket.poll(int(seconds * 1000)):
@@ -154,10 +159,3 @@ class Line:
         socket = _plain(self.context.socket(zmq.DEALER))
         socket.connect(_endpoint(self._folder, RELAY))
         return socket
-
-
-def flush_before_exit(line: Line) -> None:
-    """Give frames that were just sent half a second to leave, then close."""
-    line.socket.linger = 500
-    line.socket.close()
-    line.context.term()
