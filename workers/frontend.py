@@ -61,6 +61,7 @@ class FrontEnd:
         self._supervisor = Supervisor(nursery, settings.workers, self._descriptors)
         self._opening = Opening(settings.call_timeout)
         self._serving = False
+        self._failed = False
         self._sessions: list[Session] = []
         self._children: dict[bytes, Child] = {}
         self._next_look = 0
@@ -112,12 +113,14 @@ class FrontEnd:
 
     def _fail(self, exit_code: int, *problems: str) -> None:
         """Tell everybody that this server will never serve, and end."""
+        self._failed = True
         for problem in problems:
             _log.error("%s", problem)
         error = RpcError(ErrorCode.INTERNAL_ERROR, "the plugin could not start: " + "; ".join(problems))
         for session in self._sessions:
             session.refuse(error)
         self.begin_ending(exit_code)
+        self.ending.exit_code = self.ending.exit_code or exit_code  # the host may have gone before, which is no fault
 
     def _serve_if_complete(self) -> None:
         opening = self._opening
@@ -246,12 +249,12 @@ class FrontEnd:
         child.stopping = True
         if child.role == Role.STORE:
             self._store.stopped = True
+        elif not (self._serving or self._failed):
+            self._fail(exit_code, "the setup script ended without starting the server")
         elif self.ending.begun:
             self.ending.exit_code = self.ending.exit_code or exit_code
-        elif self._serving:
-            self.begin_ending(exit_code)
         else:
-            self._fail(exit_code, "the setup script ended without starting the server")
+            self.begin_ending(exit_code)
 
     def _read_notices(self) -> None:
         try:
@@ -309,8 +312,10 @@ class FrontEnd:
     # End
 
     def _facts(self) -> Facts:
+        # What came before the server was ready is owed an answer, and setup hears no Stop before it has registered.
+        opening = not (self._serving or self._failed)
         return Facts(
-            calls_pending=self.dispatcher.pending > 0 or any(session.early for session in self._sessions),
+            calls_pending=opening or self.dispatcher.pending > 0,
             store_running=not self._store.stopped,
             setup_running=bool(self._supervisor.of(Role.SETUP)),
             output_waiting=self.output_waits(),
