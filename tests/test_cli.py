@@ -231,6 +231,35 @@ def test_stdin_that_is_closed(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")
 
 
+# --- setup scripts ------------------------------------------------------------------------------------------------
+
+SERVES = "import scriptling.runtime.plugin as p\np.serve('x')\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "sentence"),
+    [
+        ("1 / 0\n", 3, "ZeroDivisionError"),
+        ("x = (\n", 3, "'(' was never closed"),
+        ("print('nothing')\n", 3, "nothing to serve"),
+        (SERVES + "p.register_function('f', 'handlres.f')\n", 3, "handlres"),
+        (SERVES + "p.register_function('f', 'handlers.ff')\n", 3, "handlers.f"),
+        (SERVES + "p.register_class('handlers.Missing')\n", 3, "Missing"),
+        ("import sys; sys.exit(5)\n", 5, ""),
+    ],
+)
+def test_a_setup_script_that_fails_ends_the_server_and_says_why(
+    script: str, status: int, sentence: str, tmp_path: Path
+) -> None:
+    (tmp_path / "handlers.py").write_text("def f(): pass\n")
+    (tmp_path / "setup.py").write_text(script)
+    done = run("--json-rpc", "setup.py", folder=tmp_path)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert sentence in done.stderr
+    assert "scriptling/" not in done.stderr
+    assert "workers/" not in done.stderr
+
+
 # --- plugins of a folder -------------------------------------------------------------------------------------------
 
 TINY_PLUGIN = f"""#!{sys.executable}

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scriptling.errors import ErrorCode, RpcError
-from scriptling.evaluator import Evaluator
+from scriptling.evaluator import Evaluator, HandlerNotFound, user_traceback
 from scriptling.protocol.jsonrpc import encode_error_object
 from scriptling.protocol.messages import ClassSchema, ObjectCall, ObjectNew, decode_params, encode_message
 from scriptling.protocol.values import RemoteRef
@@ -106,8 +106,10 @@ class ObjectStore:
         reference = declared.handler.reference
         try:
             resolved = evaluator.function(declared.handler)
+        except HandlerNotFound as error:
+            return f"register_class({reference!r}): {error}"
         except BaseException as error:
-            _log.error("class %s cannot be resolved", reference, exc_info=error)
+            _log.error("class %s cannot be resolved:\n%s", reference, user_traceback(error).rstrip())
             return f"register_class({reference!r}): {type(error).__name__}: {error}"
         if not isinstance(resolved, type):
             return f"register_class({reference!r}): this is a {type(resolved).__name__}, not a class"
