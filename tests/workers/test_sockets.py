@@ -1,0 +1,214 @@
+"""Sockets between our processes: private, addressed by a name and a secret, and never waiting for who is gone."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import zmq
+
+from scriptling.settings import Settings
+from tests.workers.fakes import PATIENCE, wait_readable
+from workers import sockets
+from workers.home import Home
+from workers.sockets import Hub, Line, RunFolder
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    made = RunFolder()
+    yield made.path
+    made.remove()
+
+
+@pytest.fixture
+def hub(folder: Path) -> Iterator[Hub]:
+    made = Hub(folder)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def line(hub: Hub, folder: Path) -> Iterator[Line]:
+    made = Line(folder, home(folder).identity("worker-1"))
+    yield made
+    made.context.destroy(linger=0)
+
+
+def home(folder: Path) -> Home:
+    return Home(folder, "0123456789abcdef", Settings())
+
+
+def next_message(hub: Hub, socket: zmq.Socket[bytes]) -> tuple[bytes, bytes]:
+    """Return the next message, as the loop of the front-end gets it."""
+    while (message := sockets.receive(socket)) is None:
+        if not hub.has_input():
+            wait_readable(socket.fileno())
+    return message
+
+
+# Names and places
+
+
+def test_a_child_is_known_by_its_name_and_the_runs_secret(folder: Path) -> None:
+    assert home(folder).identity("worker-1") == b"worker-1:0123456789abcdef"
+    assert home(folder).identity("worker-1") != home(folder).identity("worker-2")
+
+
+def test_the_run_folder_is_private_and_goes() -> None:
+    folder = RunFolder()
+    assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
+    (folder.path / "socket").touch()
+    folder.remove()
+    assert not folder.path.exists()
+    folder.remove()
+
+
+def test_run_folders_are_never_in_one_anothers_way() -> None:
+    folders = [RunFolder() for _ in range(3)]
+    assert len({folder.path for folder in folders}) == 3
+    for folder in folders:
+        folder.remove()
+
+
+def test_the_run_folder_is_where_temporary_files_belong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    folder = RunFolder()
+    assert folder.path.parent == tmp_path
+    folder.remove()
+
+
+def test_a_socket_path_is_never_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = tmp_path / ("d" * 100)
+    deep.mkdir()
+    monkeypatch.setenv("TMPDIR", str(deep))
+    folder = RunFolder()
+    try:
+        assert len(os.fsencode(folder.path / sockets.CALLS)) <= sockets.LONGEST_IPC_PATH
+        Hub(folder.path).close()
+    finally:
+        folder.remove()
+
+
+def test_sockets_are_for_their_owner_only(hub: Hub, folder: Path) -> None:
+    modes = {entry.name: stat.S_IMODE(entry.stat().st_mode) for entry in folder.iterdir()}
+    assert modes == {sockets.CALLS: 0o600, sockets.RELAY: 0o600}
+
+
+def test_the_file_mode_mask_is_left_as_it_was(folder: Path) -> None:
+    mask = os.umask(0o022)
+    try:
+        Hub(folder).close()
+        assert os.umask(0o022) == 0o022
+    finally:
+        os.umask(mask)
+
+
+# Hub and line
+
+
+def test_frames_go_both_ways(hub: Hub, line: Line) -> None:
+    line.send(b"hello")
+    identity, frame = next_message(hub, hub.calls)
+    assert (identity, frame) == (b"worker-1:0123456789abcdef", b"hello")
+    sockets.send(hub.calls, identity, b"answer")
+    assert line.recv() == b"answer"
+
+
+def test_many_frames_keep_their_order(hub: Hub, line: Line) -> None:
+    for number in range(5000):
+        line.send(b"%d" % number)
+    received = [next_message(hub, hub.calls)[1] for _ in range(5000)]
+    assert received == [b"%d" % number for number in range(5000)]
+
+
+def test_nothing_is_none(hub: Hub, line: Line) -> None:
+    assert sockets.receive(hub.calls) is None
+    assert not hub.has_input()
+    assert line.recv_within(0) is None
+
+
+def test_a_frame_to_nobody_vanishes(hub: Hub, line: Line) -> None:
+    sockets.send(hub.calls, b"worker-9:key", b"lost")
+    line.send(b"hello")
+    sockets.send(hub.calls, next_message(hub, hub.calls)[0], b"answer")
+    assert line.recv() == b"answer"
+
+
+def test_each_thread_has_a_way_of_its_own_for_questions(hub: Hub, line: Line) -> None:
+    first, second = line.relay(), line.relay()
+    for name, socket in ((b"first", first), (b"second", second)):
+        socket.send(name)
+    routes = {frame: route for route, frame in (next_message(hub, hub.relay) for _ in range(2))}
+    assert len({*routes.values()}) == 2
+    for name, route in routes.items():
+        sockets.send(hub.relay, route, b"to " + name)
+    assert (first.recv(), second.recv()) == (b"to first", b"to second")
+    assert sockets.receive(hub.calls) is None
+    first.close()
+    second.close()
+
+
+def test_messages_of_another_shape_are_nothing_that_decodes(hub: Hub, folder: Path, line: Line) -> None:
+    with zmq.Context() as context, context.socket(zmq.DEALER) as stranger:
+        stranger.connect(f"ipc://{folder / sockets.CALLS}")
+        stranger.send_multipart([b"a", b"b", b"c"])
+        assert next_message(hub, hub.calls)[1] == b""
+        stranger.send(b"one")
+        assert next_message(hub, hub.calls)[1] == b"one"
+
+
+def test_nobody_can_take_over_the_name_of_a_child(hub: Hub, folder: Path, line: Line) -> None:
+    line.send(b"hello")
+    identity, _ = next_message(hub, hub.calls)
+    with zmq.Context() as context, context.socket(zmq.DEALER) as stranger:
+        stranger.linger = 0
+        stranger.setsockopt(zmq.IDENTITY, identity)
+        stranger.connect(f"ipc://{folder / sockets.CALLS}")
+        stranger.send(b"stolen")
+        sockets.send(hub.calls, identity, b"for the child")
+        assert line.recv() == b"for the child"
+        assert not stranger.poll(0)
+
+
+# Waiting
+
+
+def test_waiting_ends_with_the_time(line: Line) -> None:
+    wake = os.eventfd(0, os.EFD_NONBLOCK)
+    assert line.recv_within(0.01) is None
+    assert line.recv_or_wake(wake, 0.01) is None
+    os.close(wake)
+
+
+def test_a_waiting_line_can_be_woken(hub: Hub, line: Line) -> None:
+    wake = os.eventfd(0, os.EFD_NONBLOCK)
+    woken = threading.Timer(0.01, os.eventfd_write, (wake, 1))
+    woken.start()
+    assert line.recv_or_wake(wake, PATIENCE) is None
+    line.send(b"hello")
+    sockets.send(hub.calls, next_message(hub, hub.calls)[0], b"frame")
+    assert line.recv_or_wake(wake, PATIENCE) == b"frame"
+    woken.join()
+    os.close(wake)
+
+
+def test_last_words_leave_before_a_line_is_closed(hub: Hub, folder: Path) -> None:
+    line = Line(folder, b"setup-1:key")
+    line.send(b"stopped")
+    line.close()
+    assert next_message(hub, hub.calls) == (b"setup-1:key", b"stopped")
+
+
+def test_closing_waits_for_nobody(folder: Path) -> None:
+    hub = Hub(folder)
+    line = Line(folder, b"worker-1:key")
+    line.send(b"hello")
+    sockets.send(hub.calls, next_message(hub, hub.calls)[0], b"x" * 1_000_000)
+    hub.close()
+    line.send(b"to nobody")
+    line.context.destroy(linger=0)
