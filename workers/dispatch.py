@@ -20,6 +20,7 @@ import msgspec
 from workers.frames import Reply
 
 HORIZON = 1_000_000  # ns of work that may lie ahead of a worker
+_LOW = HORIZON // 2  # ns; a worker is given more only when less than this is left, so that frames stay large
 MOST_AHEAD = 256  # calls; the claim pipe and the journal are sized for it
 _SMOOTHING = 8  # a new measurement counts one part in this many
 
@@ -146,7 +147,7 @@ class Dispatcher:
         """Hand out from the queue what may be handed out now: least loaded lanes first, in equal shares."""
         if not self.queue or self.too_deep:
             return []
-        open_lanes = [lane for lane in self.lanes.values() if not (lane.held or lane.retired) and lane.ahead < HORIZON]
+        open_lanes = [lane for lane in self.lanes.values() if not (lane.held or lane.retired) and lane.ahead <= _LOW]
         open_lanes.sort(key=_load)
         handed_out = []
         while open_lanes and self.queue:

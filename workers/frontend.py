@@ -86,6 +86,15 @@ class FrontEnd:
         patience = self._home.settings.graceful_timeout if grace is None else grace
         self.ending.begin(time.monotonic(), patience, exit_code)
 
+    def stop(self) -> None:
+        """End in order because a signal asks for it; do not wait for a setup script that has not started the server."""
+        self.stopped_by_signal = True
+        if self._serving or self._failed:
+            self.begin_ending()
+            return
+        self._refuse_all(RpcError(ErrorCode.SHUTTING_DOWN, "the plugin was stopped before it had started"))
+        self.begin_ending(grace=0)
+
     def change_workers(self, difference: int) -> None:
         """Have so many workers more, or fewer; never less than one."""
         self._supervisor.workers = max(1, self._supervisor.workers + difference)
@@ -113,21 +122,24 @@ class FrontEnd:
 
     def _fail(self, exit_code: int, *problems: str) -> None:
         """Tell everybody that this server will never serve, and end."""
-        self._failed = True
         for problem in problems:
             _log.error("%s", problem)
-        error = RpcError(ErrorCode.INTERNAL_ERROR, "the plugin could not start: " + "; ".join(problems))
-        for session in self._sessions:
-            session.refuse(error)
+        self._refuse_all(RpcError(ErrorCode.INTERNAL_ERROR, "the plugin could not start: " + "; ".join(problems)))
         self.begin_ending(exit_code)
         self.ending.exit_code = self.ending.exit_code or exit_code  # the host may have gone before, which is no fault
+
+    def _refuse_all(self, error: RpcError) -> None:
+        """Answer every request, those that came already and those to come, with an error."""
+        self._failed = True
+        for session in self._sessions:
+            session.refuse(error)
 
     def _serve_if_complete(self) -> None:
         opening = self._opening
         if opening.problems:
             self._fail(SETUP_FAILED, *opening.problems)
             return
-        if not opening.complete or self._serving:
+        if not opening.complete or self._serving or self._failed:
             return
         self._serving = True
         self.service.offer = opening.offer()
@@ -295,6 +307,8 @@ class FrontEnd:
             self._pool.died(child, notice.code)
         elif child.role == Role.STORE:
             self._store.died(child, notice.code)
+        elif not child.stopping and notice.code >= 0:
+            self._take_stopped(child, notice.code)  # its last frame may be still on its way
         elif not child.stopping:
             self._setup_died(notice.code)
         try:
@@ -303,11 +317,10 @@ class FrontEnd:
             self._fail(_FAULT, str(crash))
 
     def _setup_died(self, code: int) -> None:
-        cause = describe_end(code)
         if self._serving:
-            _log.warning("the process of the setup script died (it %s); its clean-up code will not run", cause)
+            _log.warning("the process of the setup script %s; its clean-up code will not run", describe_end(code))
         else:
-            self._fail(SETUP_FAILED, f"the process of the setup script died before it started the server (it {cause})")
+            self._fail(SETUP_FAILED, f"the process of the setup script {describe_end(code)}")
 
     # End
 

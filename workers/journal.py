@@ -133,8 +133,8 @@ class Reader(_Journal):
         """Return the replies that were written and have not come in a frame; each is returned once."""
         base, filled = self._words[_BASE], self._words[_FILLED]
         count, end = filled >> 32, filled & 0xFFFFFFFF
-        if base + count <= self._received or self._words[_BASE] != base:  # the latter: rewound while we read
-            return []
+        if not count or base + count <= self._received or self._words[_BASE] != base:  # the last: rewound meanwhile
+            return []  # without a count there may still be a reply on its way that never was in the memory
         try:
             replies = frames.decode_reply_list(frames.join_replies(count, bytes(self._view[_HEAD:end])))
         except msgspec.DecodeError:  # written to while we read: the frame that follows has them all

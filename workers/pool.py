@@ -139,14 +139,12 @@ class Pool:
     def _look_at(self, seat: Seat, now: int, supervisor: Supervisor) -> None:
         lane = seat.lane
         assert lane is not None
-        if seat.pinged and now - seat.pinged > _UNRESPONSIVE:
-            text = "the worker did not respond any more and was killed"
-            supervisor.kill(lane.name, signal.SIGKILL, RpcError(ErrorCode.WORKER_DIED, text))
         seq, since = seat.journal.running()
         ticket = lane.assigned.get(seq)
         if ticket is None:
-            self._ask_if_dumb(seat, now)
+            self._ask_if_dumb(seat, now, supervisor)
             return
+        seat.pinged = 0  # it lives, although it reads nothing before its call is done
         age = now - since
         if age > STUCK and not lane.held:
             self._take_back(seat)
@@ -154,10 +152,13 @@ class Pool:
             text = f"{ticket.target} did not return within {ticket.timeout:g} s; its worker was killed"
             supervisor.kill(lane.name, signal.SIGKILL, RpcError(ErrorCode.TIMED_OUT, text))
 
-    def _ask_if_dumb(self, seat: Seat, now: int) -> None:
-        """Take work away from a worker that has not begun it, and see whether it answers at all."""
+    def _ask_if_dumb(self, seat: Seat, now: int, supervisor: Supervisor) -> None:
+        """Take work away from a worker that has not begun it, and replace it if it does not answer at all."""
         lane = seat.lane
         assert lane is not None
+        if seat.pinged and now - seat.pinged > _UNRESPONSIVE:
+            text = "the worker did not respond any more and was killed"
+            supervisor.kill(lane.name, signal.SIGKILL, RpcError(ErrorCode.WORKER_DIED, text))
         if lane.assigned and not seat.pinged and now - seat.handed_out > _UNBEGUN:
             self._take_back(seat)
             lane.held = True

@@ -147,6 +147,7 @@ class Service:
         return _NULL
 
     def _call_function(self, head: CallHead, ticket: Ticket) -> None:
+        _require(head.name, "name")
         timeout = self.offer.timeouts.get(head.name)
         if timeout is None:
             raise _unknown("function", head.name, self.offer.timeouts)
@@ -157,6 +158,7 @@ class Service:
         self._dispatcher.submit(ticket)
 
     def _new_object(self, head: CallHead, ticket: Ticket) -> None:
+        _require(head.class_name, "class")
         if head.class_name not in self.offer.classes:
             raise _unknown("class", head.class_name, self.offer.classes)
         ticket.kind = Kind.NEW
@@ -164,18 +166,31 @@ class Service:
         self._dispatcher.submit_to_store(ticket)
 
     def _call_method(self, head: CallHead, ticket: Ticket) -> None:
+        _require(head.object_id, "object_id")
+        _require(head.method, "method")
+        if not self.offer.classes:
+            raise RpcError(ErrorCode.HANDLER_ERROR, f"unknown object {head.object_id}")
         ticket.kind = Kind.METHOD
         ticket.target = head.object_id
         ticket.method = head.method
         self._dispatcher.submit_to_store(ticket)
 
     def _destroy_object(self, head: CallHead, ticket: Ticket) -> None:
+        _require(head.object_id, "object_id")
+        if not self.offer.classes:
+            ticket.caller.answer(ticket, False, _NULL)
+            return
         ticket.kind = Kind.DESTROY
         ticket.target = head.object_id
         self._dispatcher.submit_to_store(ticket)
 
 
 TOO_DEEP = "too many calls wait for callbacks inside one another; answer some of them first, or raise --callback-depth"
+
+
+def _require(value: str, member: str) -> None:
+    if not value:
+        raise RpcError(ErrorCode.INVALID_PARAMS, f"invalid params: params.{member} is missing")
 
 
 def _unknown(what: str, name: str, names: Mapping[str, object] | frozenset[str]) -> RpcError:

@@ -53,8 +53,7 @@ class Signals:
             self.forced = _EXIT_BY_SIGNAL + number
             return
         _log.info("%s: finishing the calls in flight; once more ends at once", signal.Signals(number).name)
-        self._front_end.stopped_by_signal = True
-        self._front_end.begin_ending()
+        self._front_end.stop()
 
 
 def _leave_to_the_loop(number: int, frame: object) -> None:

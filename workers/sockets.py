@@ -66,6 +66,7 @@ class Hub:
             self._context = zmq.Context()
             self.calls = self._bind(folder, CALLS)
             self.relay = self._bind(folder, RELAY)
+            self._both = [(self.calls, zmq.POLLIN), (self.relay, zmq.POLLIN)]
         finally:
             os.umask(old_mask)
 
@@ -83,8 +84,7 @@ class Hub:
 
     def has_input(self) -> bool:
         """Whether anything waits on either socket."""
-        events = int(self.calls.getsockopt(zmq.EVENTS)) | int(self.relay.getsockopt(zmq.EVENTS))
-        return bool(events & zmq.POLLIN)
+        return bool(zmq.zmq_poll(self._both, 0))
 
     def close(self) -> None:
         """Close both sockets at once, dropping what was not sent."""

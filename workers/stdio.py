@@ -13,7 +13,7 @@ import stat
 from collections import deque
 from contextlib import suppress
 
-_READ = 1 << 18  # bytes
+_READ = 1 << 15  # bytes; some tenths of a millisecond of small calls, after which workers may need more
 _JOIN = 1 << 16  # bytes; messages are joined into writes of about this size
 
 

@@ -139,8 +139,6 @@ class Worker:
         outbox.flush()
 
     def _claim(self) -> Call | None:
-        if not self._calls:
-            return None
         seq = claims.claim(self._post.claims)
         if seq is None:
             self._calls.clear()  # taken back by the front-end
