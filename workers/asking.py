@@ -15,7 +15,7 @@ import msgspec
 from scriptling.errors import PluginCallError, RpcError, from_wire
 from scriptling.protocol.values import RemoteRef, Undecodable, ValueDecoder, ValueEncoder
 from workers import frames
-from workers.frames import Ask, Call, Flag, Want
+from workers.frames import Ask, Call, Flag, Log, Want
 from workers.sockets import Line
 
 if TYPE_CHECKING:
@@ -76,6 +76,18 @@ class Asker:
         self._max_depth = max_depth
         self._local = threading.local()
 
+    def scope(self) -> Scope | None:
+        """Return the call that runs in this thread, if one does."""
+        return getattr(self._local, "scope", None)
+
+    def enter(self, scope: Scope | None) -> None:
+        """Note which call runs in this thread from now on."""
+        self._local.scope = scope
+
+    def tell(self, scope: Scope, params: bytes) -> None:
+        """Send a log record to the host of a call."""
+        self._socket().send(frames.encode(Log(self._key, scope.call.session, params)))
+
     def ask(self, scope: Scope, want: Want, target: str, params: bytes, method: str = "") -> bytes:
         """Return the answer's payload.
 
@@ -94,9 +106,7 @@ class Asker:
         return answer.payload
 
     def _exchange(self, ask: Ask) -> frames.Answer:
-        socket: zmq.Socket[bytes] | None = getattr(self._local, "socket", None)
-        if socket is None:
-            socket = self._local.socket = self._line.relay()
+        socket = self._socket()
         socket.send(frames.encode(ask))
         try:
             return frames.decode_answer(socket.recv())
@@ -105,6 +115,12 @@ class Asker:
             self._local.socket = None
             socket.close()
             raise
+
+    def _socket(self) -> zmq.Socket[bytes]:
+        socket: zmq.Socket[bytes] | None = getattr(self._local, "socket", None)
+        if socket is None:
+            socket = self._local.socket = self._line.relay()
+        return socket
 
     def decoder(self, scope: Scope) -> ValueDecoder:
         """Return a decoder whose callbacks and objects belong to one running call."""

@@ -28,6 +28,10 @@ _SMOOTHING = 8  # a new measurement counts one part in this many
 class Caller(Protocol):
     """Whoever is owed an answer."""
 
+    @property
+    def session(self) -> int:
+        """Number of the session that the call came by."""
+
     def answer(self, ticket: Ticket, failed: bool, payload: bytes) -> None:
         """Take the outcome: JSON text of the result, or of an error object where ``failed``."""
 

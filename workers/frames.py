@@ -44,6 +44,7 @@ class Call(msgspec.Struct, array_like=True, frozen=True, gc=False):
     :ivar target: function or class name, or object id
     :ivar method: name of the method, where ``target`` is an object to call
     :ivar params: the JSON text of the request's ``params``, exactly as the host sent it (ADOPT: a pickled instance)
+    :ivar session: number of the session that it came by
     :ivar timeout: seconds it may execute; 0 is for ever
     """
 
@@ -53,6 +54,7 @@ class Call(msgspec.Struct, array_like=True, frozen=True, gc=False):
     method: str
     params: bytes
     flags: int
+    session: int
     timeout: float
 
 
@@ -167,6 +169,18 @@ class Ask(msgspec.Struct, array_like=True, frozen=True, tag="ask"):
     params: bytes
 
 
+class Log(msgspec.Struct, array_like=True, frozen=True, tag="log"):
+    """A log record for the host of a call; not answered, and sent even if the call is over when it arrives.
+
+    :ivar session: number of the session that the call came by
+    :ivar params: JSON text of the params of ``host.log``
+    """
+
+    key: str
+    session: int
+    params: bytes
+
+
 class Answer(msgspec.Struct, array_like=True, frozen=True, tag="answer"):
     """The outcome of an :class:`Ask`; ``payload`` as in :class:`Reply`."""
 
@@ -197,7 +211,7 @@ _encoder = msgspec.msgpack.Encoder()
 encode = _encoder.encode
 decode_for_child: Callable[[bytes], ToChild] = _decoder(ToChild)
 decode_from_child: Callable[[bytes], FromChild] = _decoder(FromChild)
-decode_ask: Callable[[bytes], Ask] = _decoder(Ask)
+decode_from_relay: Callable[[bytes], Ask | Log] = _decoder(Ask | Log)
 decode_answer: Callable[[bytes], Answer] = _decoder(Answer)
 decode_reply_list: Callable[[bytes], list[Reply]] = _decoder(list[Reply])
 # A msgpack array32 of [tag, first, replies]; the replies' own array header follows.

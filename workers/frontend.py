@@ -57,7 +57,9 @@ class FrontEnd:
         self.service = Service(self.dispatcher, self.begin_ending, settings.call_timeout)
         self._pool = Pool(settings, self.dispatcher, self._send)
         self._store = StoreLink(self.dispatcher, self._send)
-        self._relay = Relay(self.dispatcher, home.key, self._answer_question, settings.callback_depth)
+        self._relay = Relay(
+            self.dispatcher, home.key, self._answer_question, self._log_to_host, settings.callback_depth
+        )
         self._supervisor = Supervisor(nursery, settings.workers, self._descriptors)
         self._opening = Opening(settings.call_timeout)
         self._serving = False
@@ -212,6 +214,11 @@ class FrontEnd:
     def _answer_question(self, route: bytes, frame: bytes) -> None:
         sockets.send(self._hub.relay, route, frame)
 
+    def _log_to_host(self, number: int, params: bytes) -> None:
+        for session in self._sessions:
+            if session.session == number:
+                session.log(params)
+
     def _receive_frames(self) -> None:
         while (message := sockets.receive(self._hub.calls)) is not None:
             self._receive_frame(*message)
@@ -318,9 +325,9 @@ class FrontEnd:
 
     def _setup_died(self, code: int) -> None:
         if self._serving:
-            _log.warning("the process of the setup script %s; its clean-up code will not run", describe_end(code))
+            _log.warning("the setup script died: it %s; its clean-up code will not run", describe_end(code))
         else:
-            self._fail(SETUP_FAILED, f"the process of the setup script {describe_end(code)}")
+            self._fail(SETUP_FAILED, f"the setup script died before it had started the server: it {describe_end(code)}")
 
     # End
 

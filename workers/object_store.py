@@ -17,12 +17,13 @@ from typing import Any
 
 from scriptling.errors import ErrorCode, RpcError
 from scriptling.evaluator import Evaluator, HandlerNotFound, user_traceback
+from scriptling.log import LEVELS
 from scriptling.protocol.jsonrpc import encode_error_object
 from scriptling.protocol.messages import ClassSchema, ObjectCall, ObjectNew, decode_params, encode_message
 from scriptling.protocol.values import RemoteRef
 from scriptling.registry import ClassDeclaration
 from scriptling.settings import Settings
-from workers import frames
+from workers import frames, host_log
 from workers.asking import Asker, Scope
 from workers.crew import Crew
 from workers.exposed import Exposed, available, destroy
@@ -85,6 +86,7 @@ class ObjectStore:
 
     def run(self, evaluator: Evaluator) -> None:
         """Resolve the classes, then serve until told to stop."""
+        host_log.install(self._asker, LEVELS[self._settings.log_level])
         self._line.send(frames.encode(Hello()))
         init = frames.decode_for_child(self._line.recv())
         if not isinstance(init, Init):
@@ -168,7 +170,7 @@ class ObjectStore:
         self._stop_by = time.monotonic() + _STOP_PATIENCE
         with self._mutex:
             for instance in self._instances.all():
-                self._route(Call(0, Kind.DESTROY, instance.id, "", b"", 0, 0.0))
+                self._route(Call(0, Kind.DESTROY, instance.id, "", b"", 0, 0, 0.0))
 
     def _is_finished(self) -> bool:
         if not self._ledger.ready and not self._ledger.running:
@@ -249,12 +251,14 @@ class ObjectStore:
 
     def _outcome(self, task: Task) -> tuple[bool, bytes]:
         scope = Scope(task.call, lambda: self._pause(task), lambda: self._resume(task))
+        self._asker.enter(scope)
         try:
             return False, self._evaluate(task, scope)
         except BaseException as error:
             return True, encode_error(error, self._settings.show_traceback)
         finally:
             scope.active = False
+            self._asker.enter(None)
 
     def _evaluate(self, task: Task, scope: Scope) -> bytes:
         if task.call.kind == Kind.METHOD:

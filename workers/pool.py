@@ -224,7 +224,14 @@ class Pool:
 def as_call(ticket: Ticket) -> frames.Call:
     """Return the frame's form of a ticket."""
     return frames.Call(
-        ticket.seq, ticket.kind, ticket.target, ticket.method, ticket.params, ticket.flags, ticket.timeout
+        ticket.seq,
+        ticket.kind,
+        ticket.target,
+        ticket.method,
+        ticket.params,
+        ticket.flags,
+        ticket.caller.session,
+        ticket.timeout,
     )
 
 

@@ -48,25 +48,40 @@ class Relay:
 
     :param send: takes the route and the encoded answer
     :param key: the run's secret
+    :param log_to_host: takes a session's number and the params of ``host.log``
     """
 
-    def __init__(self, dispatcher: Dispatcher, key: str, send: Callable[[bytes, bytes], None], cap: int) -> None:
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        key: str,
+        send: Callable[[bytes, bytes], None],
+        log_to_host: Callable[[int, bytes], None],
+        cap: int,
+    ) -> None:
         self._dispatcher = dispatcher
+        self._log_to_host = log_to_host
         self._key = key
         self._send = send
         self._cap = cap
         self._open: set[Question] = set()
 
     def receive(self, route: bytes, frame: bytes) -> Lane | None:
-        """Take one question, and return the lane that waits now, if it is a worker's."""
+        """Take one question or log record, and return the lane that waits now, if it is a worker's."""
         try:
-            ask = frames.decode_ask(frame)
+            message = frames.decode_from_relay(frame)
         except msgspec.DecodeError:
             _log.warning("something that is not a process of ours has sent to the relay socket; it is ignored")
             return None
-        if ask.key != self._key:
+        if message.key != self._key:
             _log.warning("a message without this run's key has come to the relay socket; it is ignored")
-            return None
+        elif isinstance(message, Ask):
+            return self._take_question(route, message)
+        else:
+            self._log_to_host(message.session, message.params)
+        return None
+
+    def _take_question(self, route: bytes, ask: Ask) -> Lane | None:
         lane = self._dispatcher.lanes.get(ask.child)
         ticket = (lane.assigned if lane else self._dispatcher.in_store).get(ask.seq)
         if ticket is None:
@@ -127,6 +142,11 @@ class StoreAnswer:
 
     relay: Relay
     question: Question
+
+    @property
+    def session(self) -> int:
+        """See :class:`workers.dispatch.Caller`."""
+        return self.question.session.session
 
     def answer(self, ticket: Ticket, failed: bool, payload: bytes) -> None:
         """See :class:`workers.dispatch.Caller`."""

@@ -46,11 +46,15 @@ class Session:
     """A host that is connected.
 
     :param send: takes one message, a whole JSON text without line end
+    :param session: its number, unique among the sessions of a server
+    :ivar congested: whether the host does not read what was sent already; set by the transport
     :param flags: what the host can take, known from the transport; the handshake may add to it
     """
 
-    def __init__(self, service: Service, send: Callable[[bytes], None], flags: int) -> None:
+    def __init__(self, service: Service, send: Callable[[bytes], None], flags: int, session: int = 1) -> None:
         self.flags = flags
+        self.session = session
+        self.congested: Callable[[], bool] = bool
         self._service = service
         self._send = send
         self._outgoing: Outgoing[Answered] = Outgoing()
@@ -151,6 +155,14 @@ class Session:
             return number
         self._send(encode_request(number, method, params))
         return number
+
+    def log(self, params: bytes) -> None:
+        """Send a log record to the host, unless it does not read; what it answers is of no interest."""
+        if self._gone or self.congested():
+            return
+        number = self._outgoing.add(lambda response: None)
+        self._send(encode_request(number, Method.HOST_LOG, params))
+        self._outgoing.discard(number)
 
     def forget(self, number: int) -> None:
         """Nobody waits for the answer to a request of ours any more."""

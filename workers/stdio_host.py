@@ -36,6 +36,7 @@ class StdioHost:
         self._sink = Sink(sink)
         self._gone = False
         self._session = Session(front_end.service, self._sink.put_line, Flag.CALLBACKS)
+        self._session.congested = lambda: self._sink.size > _MOST_OUTPUT // 4
         front_end.open(self._session)
         front_end.output_waits = lambda: self._sink.size > 0
         loop.watch(self._source.fd, reactor.READ, lambda events: self._read())

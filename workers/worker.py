@@ -17,10 +17,11 @@ from typing import Any
 import msgspec
 
 from scriptling.evaluator import Evaluator
+from scriptling.log import LEVELS
 from scriptling.protocol.messages import FunctionCall, decode_params
 from scriptling.registry import Handler
 from scriptling.settings import Settings
-from workers import claims, frames
+from workers import claims, frames, host_log
 from workers.asking import Asker, Scope
 from workers.frames import Call, Calls, Hello, Init, Ping, Reply
 from workers.journal import Writer
@@ -100,6 +101,7 @@ class Worker:
 
     def run(self) -> None:
         """Serve until told to stop."""
+        host_log.install(self._asker, LEVELS[self._settings.log_level])
         self._greet()
         while not self._stopping:
             self._take_frame()
@@ -152,6 +154,7 @@ class Worker:
 
     def _execute(self, call: Call) -> tuple[bool, bytes]:
         scope = Scope(call, self._before_asking, _nothing)
+        self._asker.enter(scope)
         self._evaluator.begin()
         try:
             return False, self._evaluate(call, scope)
@@ -159,6 +162,7 @@ class Worker:
             return True, encode_error(error, self._settings.show_traceback)
         finally:
             scope.active = False
+            self._asker.enter(None)
             self._evaluator.end()
 
     def _before_asking(self) -> None:
