@@ -245,8 +245,7 @@ def test_chain_through_functions_methods_and_constructors(serve: Serve) -> None:
 def test_callback_after_the_end_of_input_is_an_error_at_once(serve: Serve, gate: Gate) -> None:
     """The host is gone for callbacks: the handler gets an error instead of waiting for ever."""
     server = serve(PASS + "def ask(f, path):\n    f()\n    _pass_gate(path)\n    return f()")
-    started = server.begin("ask", Raw({"type": "callback", "callback": {"id": "by-hand"}}), str(gate))
-    server.reply(server.question(), None)
+    started = server.enter("ask", str(gate))
     server.end()
     gate.open()
     failure = server.failure(started)

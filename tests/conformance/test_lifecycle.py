@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import threading
 from pathlib import Path
 
 import pytest
@@ -65,9 +64,7 @@ def test_each_life_serves_cleans_up_and_exits_with_0(serve: Serve, life: str, wa
 def test_clean_up_code_runs_after_the_last_call(serve: Serve, gate: Gate) -> None:
     setup = HEAD + "plugin_srv.register_function('wait', 'handlers.wait')\nruntime.start_server()\nsay('cleaned up')"
     server = serve(GREET, setup)
-    begun = threading.Event()
-    waiting = server.begin("wait", begun.set, str(gate))
-    assert begun.wait(20)
+    waiting = server.enter("wait", str(gate))
     server.end()
     assert "cleaned up" not in server.program.stderr
     gate.open()
@@ -78,9 +75,7 @@ def test_clean_up_code_runs_after_the_last_call(serve: Serve, gate: Gate) -> Non
 
 def test_shutdown_does_not_cut_off_calls_that_run(serve: Serve, gate: Gate) -> None:
     server = serve(GREET)
-    begun = threading.Event()
-    waiting = server.begin("wait", begun.set, str(gate))
-    assert begun.wait(20)
+    waiting = server.enter("wait", str(gate))
     assert server.result(server.request("plugin.shutdown")) is None
     assert not server.answered(waiting)
     server.end()
@@ -91,9 +86,7 @@ def test_shutdown_does_not_cut_off_calls_that_run(serve: Serve, gate: Gate) -> N
 
 def test_calls_after_shutdown_are_refused_and_say_so(serve: Serve, gate: Gate) -> None:
     server = serve(GREET)
-    begun = threading.Event()
-    server.begin("wait", begun.set, str(gate))
-    assert begun.wait(20)
+    server.enter("wait", str(gate))
     server.result(server.request("plugin.shutdown"))
     failure = server.failure(server.begin("greet", "Ada"))
     assert -32099 <= failure.code <= -32001
@@ -252,7 +245,7 @@ def test_clean_up_code_that_raises_shows_its_traceback(serve: Serve) -> None:
 def test_setup_script_that_kills_its_process_while_serving_does_not_end_the_server(serve: Serve) -> None:
     setup = HEAD + "import os\nruntime.start_server(wait=False)\nos.abort()"
     server = serve(GREET, setup)
-    server.program.wait_for_stderr("the setup script died")
+    server.program.wait_for_stderr("clean-up code will not run")
     assert server.call("greet", "x") == "Hello, x"
     assert "SIGABRT" in server.stop()
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.wire.program import DEADLINE
 from tests.wire.transport import Transport
-from tests.wire.values import CallFailedError, Remote, from_wire, to_reference, to_wire
+from tests.wire.values import CallFailedError, Raw, Remote, from_wire, to_reference, to_wire
 
 Json = dict[str, Any]
 
@@ -114,6 +114,14 @@ class Host:
         """Call a function without waiting, and return the id of the call."""
         return self.request("function.call", self.call_params(name, args, kwargs))
 
+    def enter(self, name: str, *args: Any) -> Any:
+        """Call a function that calls its first argument at once; return when it has, and nothing is to be sent."""
+        by_hand = Raw({"type": "callback", "callback": {"id": "enter"}})
+        known = len(self.questions)
+        id = self.begin(name, by_hand, *args)
+        self.reply(self.question(known), None)
+        return id
+
     def begin_many(self, calls: Iterable[tuple[str, list[Any]]]) -> list[Any]:
         """Call many functions with one write."""
         messages = [self.new_request("function.call", self.call_params(name, args, {})) for name, args in calls]
@@ -133,6 +141,11 @@ class Host:
         self.wait_for(lambda: key in self._answers or self.ended, deadline, f"an answer to {id!r}")
         assert key in self._answers, f"the program has ended without an answer to {id!r}"
         return self._answers[key]
+
+    def latest(self, number: int) -> list[Json]:
+        """Return the answers that came last."""
+        with self._news:
+            return list(itertools.islice(reversed(self._answers.values()), number))
 
     def answered(self, id: Any) -> bool:
         """Whether a request has its answer already."""
@@ -225,7 +238,7 @@ class Host:
 
     def _receive(self, line: bytes) -> None:
         try:
-            message = json.loads(line, parse_constant=_refuse)
+            message = json.loads(line, parse_int=_whole, parse_constant=_refuse)
         except ValueError as error:
             self._faults.append(f"no JSON on stdout ({error}): {line[:200]!r}")
             return
@@ -289,6 +302,12 @@ class Host:
 
     # The count
 
+    def forgive(self) -> None:
+        """Demand no more answers: the program was killed, or the test has looked at all of them itself."""
+        with self._news:
+            self._owed.clear()
+            self._counts.clear()
+
     def check(self, deadline: float = DEADLINE) -> None:
         """Hold that every request has had exactly one answer, and that nothing else came."""
         self.wait_for(lambda: self.ended or self._owed <= self._counts.keys(), deadline, "the last answer")
@@ -299,6 +318,11 @@ class Host:
         strange = sorted(self._counts.keys() - self._owed - {"null"})
         assert not strange, f"answers to what was never asked: {strange[:5]}"
         assert not self._faults, self._faults[:3]
+
+
+def _whole(text: str) -> int | str:
+    """Return an integer, or the text of one that is too long for Python to read."""
+    return int(text) if len(text) < 4_000 else text
 
 
 def _refuse(text: str) -> Any:

@@ -1,0 +1,136 @@
+"""Callbacks under stress, and hosts that answer badly (faults, checks 14 and 16)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.faults.conftest import FULL_SCALE
+from tests.wire.program import wait_until
+from tests.wire.server import Serve, Server
+from tests.wire.values import Raw
+
+HANDLERS = """
+import os
+def through(f): return f()
+def each(f, items): return [f(item) for item in items]
+def die_after(f):
+    f(os.getpid())
+    f(os.getpid())
+def add(a, b): return a + b
+class Asks:
+    def __init__(self): pass
+    def each(self, f, items): return [f(item) for item in items]
+"""
+BY_HAND = Raw({"type": "callback", "callback": {"id": "by-hand"}})
+
+
+def chain(server: Server, depth: int) -> Any:
+    return depth if depth == 0 else server.call("through", lambda: chain(server, depth - 1))
+
+
+@pytest.mark.parametrize("times", [3, pytest.param(100, marks=getattr(pytest.mark, FULL_SCALE))])
+def test_chains_of_callbacks_deeper_and_wider_than_the_pool(serve: Serve, times: int) -> None:
+    """Check 14."""
+    server = serve(HANDLERS, "", "--workers", "4")
+    for _ in range(times):
+        begin = time.monotonic()
+        assert chain(server, 32) == 0
+        assert time.monotonic() - begin < 5
+        begin = time.monotonic()
+        with ThreadPoolExecutor(8) as hosts:
+            assert list(hosts.map(lambda _: chain(server, 8), range(8))) == [0] * 8
+        assert time.monotonic() - begin < 5
+
+
+def test_surplus_workers_are_taken_back(serve: Serve) -> None:
+    """Those that were born for a chain 12 deep, beside the two of the pool."""
+    server = serve(HANDLERS, "", "--workers", "2")
+    counts = []
+
+    def deeper(level: int) -> None:
+        if level:
+            server.call("through", lambda: deeper(level - 1))
+        else:
+            counts.append(len(server.program.pids()))
+
+    deeper(12)
+    few = counts[0] - 10
+    wait_until(lambda: len(server.program.pids()) <= few, 15, lambda: f"{len(server.program.pids())} of {counts[0]}")
+    assert server.call("add", 1, 2) == 3
+
+
+def test_callback_never_answered_is_a_timeout(serve: Serve) -> None:
+    """Check 16."""
+    server = serve(HANDLERS, "", "--workers", "2", "--call-timeout", "0.5")
+    begin = time.monotonic()
+    ids = [server.begin("through", BY_HAND) for _ in range(4)]
+    for id in ids:
+        failure = server.failure(id, 10)
+        assert failure.code == -32002
+        assert "through" in failure.message
+    assert time.monotonic() - begin < 3
+    for question in server.questions:  # all of them too late
+        server.reply(question, "late")
+    assert server.call("through", lambda: "in time") == "in time"
+
+
+def test_callback_answered_twice_late_or_under_an_unknown_id(serve: Serve) -> None:
+    """Check 16."""
+    server = serve(HANDLERS, "", "--workers", "2")
+    call = server.begin("each", BY_HAND, [1, 2, 3])
+    for number in range(3):
+        question = server.question(number)
+        server.send({"jsonrpc": "2.0", "id": 10_000 + number, "result": {"type": "string", "value": "unknown"}})
+        server.send({"jsonrpc": "2.0", "id": str(question["id"]), "result": {"type": "string", "value": "as text"}})
+        server.reply(question, number)
+        server.reply(question, "twice")
+    assert server.value(call) == [0, 1, 2]
+    server.reply(server.questions[0], "late")
+    assert server.call("add", 1, 2) == 3
+
+
+def test_worker_that_dies_while_waiting(serve: Serve) -> None:
+    """Check 16: an error at once; the late answer meets nobody."""
+    server = serve(HANDLERS, "", "--workers", "2")
+    call = server.begin("die_after", BY_HAND)
+    question = server.question()
+    os.kill(question["params"]["args"][0]["value"], signal.SIGKILL)
+    failure = server.failure(call, 5)
+    assert failure.code == -32001
+    assert "SIGKILL" in failure.message
+    server.reply(question, "late")
+    assert [server.call("through", lambda n=n: n) for n in range(5)] == list(range(5))
+
+
+@pytest.mark.parametrize("number", [2_000, pytest.param(10_000, marks=getattr(pytest.mark, FULL_SCALE))])
+def test_interleaved_callbacks_reach_their_own_calls(serve: Serve, number: int) -> None:
+    """Check 16: no cross-talk."""
+    server = serve(HANDLERS, "", "--workers", "4")
+    asks = [server.new("Asks") for _ in range(4)]
+    each = number // 20
+    calls = [server.begin("each", lambda x, n=n: [n, x], list(range(each))) for n in range(16)]
+    calls += [
+        server.begin_method(ask, "each", lambda x, n=n: [n, x], list(range(each))) for n, ask in enumerate(asks, 16)
+    ]
+    for n, id in enumerate(calls):
+        assert server.value(id, 50) == [[n, x] for x in range(each)]
+
+
+def test_answers_of_callbacks_do_not_queue_behind_calls(serve: Serve) -> None:
+    """The relay is a channel of its own."""
+    server = serve(HANDLERS + "import time\ndef rest(): time.sleep(0.01)", "", "--workers", "2")
+    release = threading.Event()
+    call = server.begin("through", lambda: release.wait(20) and "through")
+    slow = [server.begin("rest") for _ in range(200)]
+    release.set()
+    assert server.value(call) == "through"
+    assert not server.answered(slow[-1])
+    for id in slow:
+        server.result(id)

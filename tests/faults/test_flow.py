@@ -1,0 +1,198 @@
+"""Much at once, and hosts that do not read (faults, checks 20 to 22; issue: 10,000 in flight, fast beside slow)."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.faults.conftest import FULL_SCALE
+from tests.wire.gates import PASS, Gate
+from tests.wire.server import Serve, Server, running, write_plugin
+
+HANDLERS = (
+    PASS
+    + """
+import sys, time
+def add(a, b): return a + b
+def large(size): return "x" * size
+def rest(seconds): time.sleep(seconds)
+def shout(): sys.stderr.write("x" * 100_000 + "\\n")
+def wait(path): _pass_gate(path)
+def ask(f, n): return [f(x) for x in range(n)]
+class Counter:
+    def __init__(self): self.count = 0
+    def inc(self):
+        self.count += 1
+        return self.count
+"""
+)
+MEBIBYTE = 1 << 20
+
+
+@pytest.mark.parametrize("calls", [10_000, pytest.param(100_000, marks=getattr(pytest.mark, FULL_SCALE))])
+def test_burst_of_calls_is_answered_exactly_once_each(serve: Serve, calls: int) -> None:
+    """Check 21, and 10,000 in flight at once from one host; in bounded memory."""
+    server = serve(HANDLERS, "", "--workers", "2")
+    before = server.program.memory()
+    ids = server.begin_many([("add", [number, 1]) for number in range(calls)])
+    for number, id in enumerate(ids):
+        assert server.answer(id, 60)["result"]["value"] == number + 1
+    assert server.program.memory() - before < 128 * MEBIBYTE
+
+
+def test_burst_of_method_calls_runs_in_order(serve: Serve) -> None:
+    server = serve(HANDLERS)
+    counter = server.new("Counter")
+    ids = [server.begin_method(counter, "inc") for _ in range(3_000)]
+    assert [server.value(id) for id in ids] == list(range(1, 3_001))
+
+
+def test_slow_call_does_not_delay_fast_ones_beside_it(serve: Serve) -> None:
+    """99 of 100 fast calls take less than 50 ms each while a call of 1 s runs; with room for other tests here."""
+    server = serve(HANDLERS, "", "--workers", "2")
+    server.call("add", 1, 1)
+    slow = server.begin("rest", 1.0)
+    times = []
+    while not server.answered(slow):
+        begin = time.monotonic()
+        assert server.call("add", 1, 2) == 3
+        times.append(time.monotonic() - begin)
+    assert len(times) > 100
+    assert sorted(times)[int(len(times) * 0.99)] < 0.1
+
+
+def test_slow_call_in_the_middle_of_a_batch_of_fast_ones(serve: Serve, gate: Gate) -> None:
+    """What lies behind it on the same worker is taken back and run elsewhere."""
+    server = serve(HANDLERS, "", "--workers", "2")
+    server.begin_many([("add", [number, 1]) for number in range(500)])
+    messages = [("add", [number, 1]) for number in range(200)]
+    ids = server.begin_many([*messages, ("wait", [str(gate)]), *messages])
+    for id in ids[:200] + ids[201:]:
+        server.result(id, 10)
+    assert not server.answered(ids[200])
+    gate.open()
+    assert server.value(ids[200]) is None
+
+
+@pytest.mark.parametrize("size", [500_000, 4 * MEBIBYTE])
+def test_large_results_of_many_calls_at_once(serve: Serve, size: int) -> None:
+    server = serve(HANDLERS, "", "--workers", "2")
+    ids = [server.begin("large", size) for _ in range(24)]
+    assert {len(server.value(id)) for id in ids} == {size}
+
+
+def test_host_that_sends_and_does_not_read(tmp_path: Path) -> None:
+    """Check 20: memory stays bounded although all of it would be 600 MB, and afterwards all are answered."""
+    setup = write_plugin(tmp_path, HANDLERS)
+    with running(setup, "--workers", "2", listen=False) as server:
+        server.program.listen()
+        calls = [server.new_request("function.call", server.call_params("large", [300_000], {})) for _ in range(2_000)]
+        writer = threading.Thread(
+            target=server.send_raw, args=(b"\n".join(json.dumps(call).encode() for call in calls),)
+        )
+        writer.start()
+        highest = 0
+        settled = 0
+        end = time.monotonic() + 8
+        while settled < 20 and time.monotonic() < end:  # until it has come to rest, as nobody reads
+            memory = server.program.memory()
+            settled = settled + 1 if memory <= highest else 0
+            highest = max(memory, highest)
+            threading.Event().wait(0.02)
+        server.start()
+        for call in calls:
+            assert len(server.answer(call["id"], 40)["result"]["value"]) == 300_000
+            highest = max(highest, server.program.memory()) if call["id"] % 100 == 0 else highest
+        writer.join(20)
+    assert highest < 256 * MEBIBYTE
+
+
+def test_callback_answers_are_read_while_answers_wait_for_the_host(tmp_path: Path) -> None:
+    """Check 20: reading stdin never waits for stdout."""
+    setup = write_plugin(tmp_path, HANDLERS)
+    with running(setup, "--workers", "2", listen=False) as server:
+        server.program.listen()
+        asked = server.begin("ask", lambda x: x, 50)
+        calls = [server.begin("large", 1_000_000) for _ in range(20)]
+        server.start()
+        assert server.value(asked) == list(range(50))
+        for id in calls:
+            server.result(id)
+
+
+def test_stderr_that_nobody_reads(tmp_path: Path) -> None:
+    """Check 22: calls go on."""
+    setup = write_plugin(tmp_path, HANDLERS)
+    with running(setup, "--workers", "2", listen=False) as server:
+        server.start()
+        for _ in range(60):
+            server.call("shout")
+        assert server.call("add", 1, 2) == 3
+        server.end()
+        assert server.program.exit_code(10) == 0
+        server.check()
+
+
+def test_a_batch_of_many_requests(serve: Serve) -> None:
+    server = serve(HANDLERS, "", "--workers", "2")
+    messages = [server.new_request("function.call", server.call_params("add", [n, 1], {})) for n in range(5_000)]
+    answers = server.batch(messages)
+    assert [answer["result"]["value"] for answer in answers] == list(range(1, 5_001))
+
+
+def test_batch_beyond_the_limit_is_refused_as_one(serve: Serve) -> None:
+    server = serve(HANDLERS, "", "--max-batch", "10")
+    message = {"jsonrpc": "2.0", "id": "many", "method": "environment.open"}
+    server.send([message] * 11)
+    server.wait_for(lambda: len(server.anonymous) == 1, 20, "the refusal")
+    assert "10" in server.anonymous[0]["error"]["message"]
+    assert server.call("add", 1, 2) == 3
+
+
+def test_stopped_reader_of_stdout_does_not_stop_the_reading_of_stdin(serve: Serve) -> None:
+    """A host with one thread that writes everything before it reads must not lock up with us."""
+    server = serve(HANDLERS, "", "--workers", "2")
+    text = b"".join(json.dumps(server.new_request("environment.open")).encode() + b"\n" for _ in range(20_000))
+    server.stdio.write(text)
+    server.check(30)
+
+
+def descriptors(server: Server) -> int:
+    return len(os.listdir(f"/proc/{server.program.process.pid}/fd"))  # noqa: PTH208
+
+
+@pytest.mark.parametrize("calls", [3_000, pytest.param(100_000, marks=getattr(pytest.mark, FULL_SCALE))])
+def test_errors_and_deaths_leave_no_descriptor_zombie_or_memory_behind(tmp_path: Path, calls: int) -> None:
+    """Check 35: 10 % errors, 1 % deaths."""
+    handlers = """
+        import os
+        def work(kind):
+            if kind == "dies": os._exit(1)
+            if kind == "raises": raise ValueError("bad")
+            return kind
+        """
+    setup = write_plugin(tmp_path, handlers)
+
+    def kind(number: int) -> str:
+        return "dies" if number % 100 == 7 else "raises" if number % 10 == 3 else "fine"
+
+    with running(setup, "--workers", "2") as server:
+
+        def run(number: int) -> None:
+            kinds = [kind(each) for each in range(number)]
+            ids = server.begin_many([("work", [each]) for each in kinds])
+            for each, id in zip(kinds, ids, strict=True):
+                answer = server.answer(id, 60)
+                assert ("error" in answer) == (each != "fine")
+
+        run(1_000)
+        before, memory = descriptors(server), server.program.memory()
+        run(calls)
+        assert server.call("work", "fine") == "fine"
+        assert abs(descriptors(server) - before) <= 6  # a worker more or less may be on its way
+        assert server.program.memory() - memory < 32 * MEBIBYTE

@@ -1,0 +1,242 @@
+"""Hostile input and results that cannot be sent (faults, checks 23 to 26 and 37)."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.wire.server import Serve, Server, running, write_plugin
+from tests.wire.values import Raw
+
+CORPUS = Path(__file__).parents[1] / "protocol" / "corpus"
+HANDLERS = """
+import multiprocessing, os, sys
+def echo(x): return x
+def depth(x):
+    level = 0
+    while type(x) is list:
+        x, level = x[0] if x else None, level + 1
+    return level
+def nested(depth):
+    value = []
+    for _ in range(depth - 1): value = [value]
+    return value
+def result(expression): return eval(expression)
+def cyclic():
+    value = {"a": []}
+    value["a"].append(value)
+    return value
+def forks():
+    pid = os.fork()
+    if pid == 0:
+        return "child"
+    os.waitpid(pid, 0)
+    return "parent"
+def _square(x): return x * x
+def pool():
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        return pool.map(_square, range(5))
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    setup = write_plugin(tmp_path_factory.mktemp("input"), HANDLERS)
+    with running(setup, "--workers", "2", "--max-message", "16") as server:
+        yield server
+
+
+def cases(name: str) -> list[Any]:
+    return [pytest.param(case, id=case["name"]) for case in json.loads((CORPUS / name).read_text())]
+
+
+def text_of(case: dict[str, Any]) -> bytes:
+    if "hex" in case:
+        return bytes.fromhex(str(case["hex"]))
+    repeated, times = case.get("repeat", ["", 0])
+    return str(case.get("text", "") + repeated * times + case.get("after", "")).encode()
+
+
+def expected_of(answer: Any) -> list[tuple[str, int]]:
+    """The ids (as JSON text) and codes that a message of the corpus is answered with; ours knows no method ``m``."""
+    if isinstance(answer, list):
+        return [each for item in answer for each in expected_of(item)]
+    if answer is None or "id" not in answer:
+        return []
+    return [(answer["id"], answer.get("code", -32601))]
+
+
+@pytest.fixture(scope="module")
+def hit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server for messages whose ids are anything; every answer to them is looked at by the test itself."""
+    setup = write_plugin(tmp_path_factory.mktemp("hit"), HANDLERS)
+    with running(setup, "--workers", "1") as server:
+        server.keep_lines = True
+        yield server
+        server.forgive()
+
+
+@pytest.mark.parametrize("case", cases("messages.json"))
+def test_each_malformed_message_has_its_one_answer_and_the_next_is_served(hit: Server, case: dict[str, Any]) -> None:
+    """Check 23, over stdio."""
+    text = text_of(case)
+    if not text.strip(b" \r\n"):
+        return  # a blank line is skipped
+    hit.lines.clear()
+    name = f"after {case['name']}"
+    hit.send_raw(text)
+    hit.send({"id": name, "method": "environment.open"})
+    hit.result(name)
+    answers = [json.loads(line, parse_int=str, parse_float=str) for line in hit.lines]
+    items = [item for answer in answers for item in (answer if isinstance(answer, list) else [answer])]
+    found = [(item["id"], int(item["error"]["code"])) for item in items if "error" in item]
+    assert [code for _, code in found] == [code for _, code in expected_of(case["answer"])]
+
+
+DEEP = {
+    "brackets": b"[" * 100_000,
+    "braces": b'{"a":' * 100_000,
+    "in params": b'{"id":"deep","method":"function.call","params":' + b"[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_100_000_brackets_are_refused_and_others_do_not_wait(serve: Serve, name: str) -> None:
+    """Check 24."""
+    server = serve(HANDLERS)
+    server.call("echo", 1)
+    begin = time.monotonic()
+    server.send_raw(DEEP[name])
+    server.wait_for(lambda: bool(server.anonymous) or "deep" in str(server.latest(1)), 5, "the refusal")
+    assert time.monotonic() - begin < 0.5
+    assert server.call("echo", 1) == 1
+    server.forgive()
+
+
+def test_depth_128_passes_and_129_is_refused_both_ways(server: Server) -> None:
+    """Check 24."""
+    wire: Any = {"type": "list"}
+    for _ in range(127):
+        wire = {"type": "list", "items": [wire]}
+    assert server.call("depth", Raw(wire)) == 128
+    failure = server.failure(server.begin("depth", Raw({"type": "list", "items": [wire]})))
+    assert failure.code == -32602
+    assert "128" in failure.message
+    value = server.call("nested", 128)
+    for _ in range(127):
+        (value,) = value
+    assert value == []
+    failure = server.failure(server.begin("nested", 129))
+    assert failure.code == -32000
+    assert "128" in failure.message
+
+
+def test_cyclic_result_is_an_error(server: Server) -> None:
+    """Check 24."""
+    assert server.failure(server.begin("cyclic")).code == -32000
+    assert server.failure(server.begin("nested", 50_000)).code == -32000
+
+
+def test_line_of_100_mb_is_refused_without_being_held(serve: Serve) -> None:
+    """Check 25, at 40 MB, cap 16: one answer, and the next line is served."""
+    server = serve(HANDLERS, "", "--workers", "1", "--max-message", "1")
+    server.call("echo", 1)
+    before = server.program.memory()
+    begin = b'{"jsonrpc":"2.0","id":"long","method":"function.call","params":{"name":"echo","args":["'
+    server.stdio.write(begin)
+    highest = before
+    for _ in range(40):
+        server.stdio.write(b"x" * (1 << 20))
+        highest = max(highest, server.program.memory())
+    server.stdio.write(b'"]}}\n')
+    assert server.call("echo", "next") == "next"
+    server.wait_for(lambda: bool(server.anonymous) or server.answered("long"), 10, "the refusal")
+    refusals = [*server.anonymous, *(answer for answer in server.latest(5) if answer["id"] == "long")]
+    assert [refusal["error"]["code"] for refusal in refusals] == [-32007]
+    assert highest - before < 8 << 20
+    server.forgive()
+
+
+def test_message_just_below_the_cap_passes(serve: Serve) -> None:
+    server = serve(HANDLERS, "", "--workers", "1", "--max-message", "1")
+    text = "x" * ((1 << 20) - 300)
+    assert server.call("echo", text) == text
+    server.send_raw(b" " * (1 << 20) + b"{}")
+    server.wait_for(lambda: len(server.anonymous) == 1, 10, "the refusal")
+    assert server.anonymous[0]["error"]["code"] == -32007
+
+
+def test_16_mib_of_empty_lists_hold_nobody_up(server: Server) -> None:
+    """Check 25: nobody else waits for more than 100 ms; with room for other tests here."""
+    known = len(server.anonymous)
+    server.send_raw(b"[" + b"[]," * (5 << 20) + b"[]]")
+    begin = time.monotonic()
+    assert server.call("echo", 1) == 1
+    server.wait_for(lambda: len(server.anonymous) > known, 10, "the refusal")
+    assert time.monotonic() - begin < 1
+
+
+def test_heavy_arguments_do_not_hold_up_others(server: Server) -> None:
+    """Values are decoded in a worker, not in the front-end."""
+    items = ",".join(['{"type":"int","value":1}'] * 300_000)
+    server.expect("heavy")
+    params = f'{{"name":"depth","args":[{{"type":"list","items":[{items}]}}]}}'
+    server.send_raw(f'{{"jsonrpc":"2.0","id":"heavy","method":"function.call","params":{params}}}'.encode())
+    times = []
+    while not server.answered("heavy"):
+        begin = time.monotonic()
+        assert server.call("echo", 1) == 1
+        times.append(time.monotonic() - begin)
+    assert server.value("heavy") == 1
+    assert not times or max(times) < 0.5
+
+
+UNSENDABLE = ["float('nan')", "'\\ud800'", "object()", "[1, {2}]", "b''", "{'a': lambda: 0}", "2 ** 64", "{1: 1}"]
+
+
+@pytest.mark.parametrize("expression", UNSENDABLE)
+def test_result_that_cannot_be_sent_is_an_error_to_that_call_only(server: Server, expression: str) -> None:
+    """Check 26."""
+    others = [server.begin("echo", number) for number in range(20)]
+    failure = server.failure(server.begin("result", expression))
+    assert failure.code == -32000
+    assert "result" in failure.message
+    others += [server.begin("echo", number) for number in range(20)]
+    assert [server.value(id) for id in others] == [*range(20), *range(20)]
+
+
+def test_result_of_256_mb(serve: Serve) -> None:
+    """Check 26, scaled: sent or refused, and to that call only."""
+    server = serve(HANDLERS, "", "--workers", "2", "--max-message", "16")
+    large = server.begin("result", "'x' * (64 << 20)")
+    assert [server.call("echo", number) for number in range(20)] == list(range(20))
+    answer = server.answer(large, 30)
+    assert "error" in answer or len(answer["result"]["value"]) == 64 << 20
+    assert server.call("echo", 1) == 1
+
+
+def test_handler_that_forks_is_answered_once(server: Server) -> None:
+    """Check 37: its child cannot reach the wire."""
+    for _ in range(5):
+        assert server.call("forks") == "parent"
+    assert [server.call("echo", number) for number in range(50)] == list(range(50))
+
+
+def test_handler_that_uses_multiprocessing_is_answered_once(server: Server) -> None:
+    """Check 37."""
+    assert server.call("pool") == [0, 1, 4, 9, 16]
+    assert [server.call("echo", number) for number in range(50)] == list(range(50))
+
+
+def test_odd_bytes_between_good_messages_cost_one_answer_each(server: Server) -> None:
+    known = len(server.anonymous)
+    for odd in (b"\x00", b"\xff\xfe\x00", b"\xef\xbb\xbf{}", b"}{", b"\x1b[0m", b"Content-Length: 10"):
+        server.send_raw(odd)
+        assert server.call("echo", 1) == 1
+    server.wait_for(lambda: len(server.anonymous) == known + 6, 5, "six refusals")
+    assert {answer["error"]["code"] for answer in server.anonymous[known:]} == {-32700}
