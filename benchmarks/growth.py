@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from benchmarks import load, memory, wire
 from benchmarks.model import PeerFailed
 from benchmarks.pace import Pace
+from benchmarks.report import number
 from benchmarks.server import Server, ours
 from benchmarks.slopes import sentence
 from benchmarks.stage import start
@@ -146,7 +147,7 @@ def _per_unit(points: Sequence[tuple[float, float]], scale: float, unit: str) ->
     if len(points) < 2:
         return ""
     (x1, y1), (x2, y2) = points[-2:]
-    return f"One more at the end: {(y2 - y1) / (x2 - x1) * scale:,.3g} {unit}."
+    return f"One more at the end: {number((y2 - y1) / (x2 - x1) * scale)} {unit}."
 
 
 PLOTS: dict[str, Plot] = {
@@ -164,7 +165,7 @@ PLOTS: dict[str, Plot] = {
         "ms to echo it",
         (10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000),
         _with_server(_arguments),
-        lambda points: _per_unit(points, 1e6, "ns a byte"),
+        lambda points: _per_unit(points, 1e6, "ns"),
     ),
     "live": Plot(
         "Live objects",

@@ -46,7 +46,7 @@ def callback_tail(name: str, callback_id: str, *arguments: Any) -> bytes:
 class Requests(NamedTuple):
     """Lines to send.
 
-    :ivar text: all of them, one after the other
+    :ivar text: all of them, one after the other; more may follow, for later
     :ivar ends: where each ends in ``text``
     """
 

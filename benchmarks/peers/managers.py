@@ -16,7 +16,7 @@ class _Manager(BaseManager):
 
 def open_tasks() -> Tasks:
     """Start the manager's process."""
-    _Manager.register("Counter", pools.handlers.Counter)
+    _Manager.register("Counter", pools.working.Counter)
     manager: Any = _Manager()
     manager.start()
     counter = manager.Counter(0)

@@ -12,6 +12,7 @@ from benchmarks.pace import timed
 from benchmarks.peers import Task, Tasks
 
 handlers: Any = importlib.import_module("benchmarks.served.handlers")
+working: Any = importlib.import_module("benchmarks.served.work")
 
 Submit = Callable[[Callable[..., Any], tuple[Any, ...], Callable[[Any], None]], None]
 """Takes a function, its arguments, and whom to tell of the result."""
@@ -23,7 +24,7 @@ def tasks(submit: Submit) -> Tasks:
     def window(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Task:
         return lambda depth: lambda count: _run(submit, function, arguments, count, depth)
 
-    return {"add": window(handlers.add, (3, 4)), "fib": window(handlers.fib, (20,)), "echo": _echo(submit)}
+    return {"add": window(handlers.add, (3, 4)), "fib": window(working.fib, (20,)), "echo": _echo(submit)}
 
 
 def _echo(submit: Submit) -> Task:

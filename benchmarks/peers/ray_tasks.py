@@ -20,8 +20,8 @@ def open_tasks() -> Tasks:
     def window(start: Callable[[], Any]) -> Task:
         return lambda depth: lambda count: timed(lambda: _run(ray, start, count, depth))
 
-    add, fib = ray.remote(pools.handlers.add), ray.remote(pools.handlers.fib)
-    counter = ray.remote(pools.handlers.Counter).remote(0)
+    add, fib = ray.remote(pools.handlers.add), ray.remote(pools.working.fib)
+    counter = ray.remote(pools.working.Counter).remote(0)
     return {
         "add": window(lambda: add.remote(3, 4)),
         "fib": window(lambda: fib.remote(20)),

@@ -54,8 +54,8 @@ def _serve(path: str) -> None:
     rpyc, server = needed("rpyc"), needed("rpyc.utils.server")
     members = {
         "exposed_add": staticmethod(pools.handlers.add),
-        "exposed_repeat": staticmethod(pools.handlers.repeat),
-        "exposed_counter": staticmethod(pools.handlers.Counter),
+        "exposed_repeat": staticmethod(pools.working.repeat),
+        "exposed_counter": staticmethod(pools.working.Counter),
     }
     service = type("Service", (rpyc.Service,), members)
     server.ThreadedServer(service, socket_path=path, protocol_config={"allow_public_attrs": True}).start()

@@ -1,0 +1,1 @@
+"""The harness: its pure parts, and one tiny run."""
