@@ -26,6 +26,7 @@ class Listener:
 
     def __init__(self) -> None:
         self.flags = 0
+        self.session = 1
         self.answers: list[tuple[int, bool, bytes]] = []
 
     def answer(self, ticket: Ticket, failed: bool, payload: bytes) -> None:

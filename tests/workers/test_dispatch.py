@@ -286,7 +286,7 @@ class AnyOrder(RuleBasedStateMachine):
         open_before = {
             process.lane.name: process.lane.ahead
             for process in self.processes
-            if not (process.lane.held or process.lane.retired) and process.lane.ahead < HORIZON
+            if not (process.lane.held or process.lane.retired) and process.lane.ahead <= HORIZON // 2
         }
         queued = len(self.dispatcher.queue)
         for lane, batch in self.dispatcher.assign():

@@ -22,6 +22,7 @@ from workers.frames import (
     Classes,
     Hello,
     Init,
+    Log,
     Ping,
     Registered,
     Replies,
@@ -38,12 +39,12 @@ DECLARATION = Declaration(
     (ClassDeclaration("Config", Handler("app.Config")),),
 )  # fmt: skip
 CLASSES = [ClassSchema(name="Config", methods=[FunctionSchema(name="get")], properties=[PropertySchema(name="size")])]
-CALL = Call(2**62, 2, "object", "méthode", b'{"args":[]}', 3, 2.5)
+CALL = Call(2**62, 2, "object", "méthode", b'{"args":[]}', 3, 1, 2.5)
 
 # Those for what comes to the front-end, where anybody may have connected.
 DECODERS: list[Callable[[bytes], Any]] = [
     frames.decode_from_child,
-    frames.decode_ask,
+    frames.decode_from_relay,
 ]
 
 
@@ -80,10 +81,12 @@ def test_what_was_declared_arrives_whole() -> None:
     assert [*received.classes] == CLASSES
 
 
-def test_questions_and_answers_come_back_as_they_were() -> None:
+def test_questions_records_and_answers_come_back_as_they_were() -> None:
     ask = Ask("key", "worker-1", 9, frames.Want.METHOD, "1.abc", "render", b"{}")
     answer = Answer(True, b"null")
-    assert frames.decode_ask(frames.encode(ask)) == ask
+    log = Log("key", 3, b'{"message":"hello"}')
+    assert frames.decode_from_relay(frames.encode(ask)) == ask
+    assert frames.decode_from_relay(frames.encode(log)) == log
     assert frames.decode_answer(frames.encode(answer)) == answer
 
 

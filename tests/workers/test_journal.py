@@ -181,6 +181,18 @@ def test_a_reply_larger_than_the_journal_goes_alone(small: Pair) -> None:
     assert small.writer.acknowledged
 
 
+def test_a_reply_that_is_alone_on_its_way_is_not_missed(small: Pair) -> None:
+    small.put(1)
+    small.send()
+    small.deliver()
+    small.send_alone(SMALL * 3)
+    small.look()
+    small.deliver()
+    small.put(1)
+    small.look()
+    assert small.received == [1, 2, 3]
+
+
 def test_a_reply_that_just_fits_is_not_sent_alone(small: Pair) -> None:
     room = SMALL - 64 - len(encoded(1, 0))
     assert small.add(room)

@@ -14,7 +14,7 @@ from scriptling.protocol.jsonrpc import parse
 from tests.workers.fakes import make_reply
 from workers import frames
 from workers.dispatch import Dispatcher, Lane, Ticket
-from workers.frames import Answer, Ask, Flag, Kind, Reply, Want
+from workers.frames import Answer, Ask, Flag, Kind, Log, Reply, Want
 from workers.relay import Relay
 from workers.service import Service
 from workers.session import Session
@@ -33,7 +33,8 @@ class Setting:
         service = Service(self.dispatcher, lambda: None, 0.0)
         self.session = Session(service, lambda message: self.told.append(json.loads(message)), Flag.CALLBACKS)
         self.session.open()
-        self.relay = Relay(self.dispatcher, KEY, self._take, cap)
+        self.logged: list[tuple[int, bytes]] = []
+        self.relay = Relay(self.dispatcher, KEY, self._take, lambda *record: self.logged.append(record), cap)
         self.lane = self.run_in("worker-1")
         self.seq = next(iter(self.lane.assigned))
 
@@ -222,6 +223,22 @@ def test_only_the_questions_of_the_dead_are_dropped() -> None:
     setting.relay.drop("worker-1")
     setting.host_says({"id": 2, "result": None})
     assert [route for route, _ in setting.answers] == [b"other"]
+
+
+# Log records
+
+
+def test_log_records_go_to_the_host_even_if_the_call_is_over() -> None:
+    setting = Setting()
+    assert setting.relay.receive(b"route", frames.encode(Log(KEY, 3, b'{"message":"hello"}'))) is None
+    assert setting.logged == [(3, b'{"message":"hello"}')]
+    assert setting.answers == []
+
+
+def test_log_records_without_the_runs_key_are_ignored() -> None:
+    setting = Setting()
+    setting.relay.receive(b"route", frames.encode(Log("another", 3, b"{}")))
+    assert setting.logged == []
 
 
 # Strangers

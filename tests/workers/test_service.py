@@ -162,6 +162,32 @@ def test_params_of_the_wrong_shape_are_refused(params: Any) -> None:
     assert message.startswith("invalid params")
 
 
+@pytest.mark.parametrize(
+    ("method", "params", "missing"),
+    [
+        (Method.FUNCTION_CALL, {"args": []}, "name"),
+        (Method.OBJECT_NEW, {}, "class"),
+        (Method.OBJECT_CALL, {"method": "get"}, "object_id"),
+        (Method.OBJECT_CALL, {"object_id": "1.a"}, "method"),
+        (Method.OBJECT_DESTROY, {"object_id": None}, "object_id"),
+    ],
+)
+def test_params_that_are_missing_are_named(method: str, params: Any, missing: str) -> None:
+    assert Serving().refused(method, params) == (
+        ErrorCode.INVALID_PARAMS,
+        f"invalid params: params.{missing} is missing",
+    )
+
+
+def test_without_classes_no_object_is_known_and_destroying_one_is_no_error() -> None:
+    serving = Serving(Declaration("empty", "", "", (), (), ()))
+    call = {"object_id": "1.a", "method": "get"}
+    assert serving.refused(Method.OBJECT_CALL, call) == (ErrorCode.HANDLER_ERROR, "unknown object 1.a")
+    assert serving.ask(Method.OBJECT_DESTROY, {"object_id": "1.a"}) is None
+    assert [(failed, payload) for _, failed, payload in serving.host.answers] == [(False, b"null")]
+    assert serving.dispatcher.pending == 0
+
+
 # Draining
 
 

@@ -227,6 +227,25 @@ def test_questions_are_numbered_apart_from_those_of_the_host() -> None:
     assert host.heard() == [result(1)]
 
 
+def test_log_records_are_sent_and_their_answers_ignored() -> None:
+    host = Host()
+    host.session.log(b'{"level":"info","message":"hello"}')
+    (record,) = host.heard()
+    assert (record["method"], record["params"]) == ("host.log", {"level": "info", "message": "hello"})
+    host.say(result(record["id"], {"type": "null"}))
+    assert host.heard() == []
+
+
+def test_a_host_that_does_not_read_or_has_gone_gets_no_log_records() -> None:
+    host = Host()
+    host.session.congested = lambda: True
+    host.session.log(b"{}")
+    host.session.congested = lambda: False
+    host.session.close()
+    host.session.log(b"{}")
+    assert host.heard() == []
+
+
 def test_a_second_answer_a_late_one_and_one_to_nothing_are_ignored() -> None:
     host = Host()
     answers: list[Response] = []

@@ -21,7 +21,8 @@ class FakeFrontEnd:
         self.stopped_by_signal = False
         self.done: list[str] = []
 
-    def begin_ending(self) -> None:
+    def stop(self) -> None:
+        self.stopped_by_signal = True
         self.done.append("end")
 
     def recycle(self) -> None:

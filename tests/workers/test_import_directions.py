@@ -1,0 +1,55 @@
+"""What is said to be pure cannot be otherwise: it imports nothing that waits, tells the time or reaches the system."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.test_import_directions import imports
+
+IMPURE = {
+    "asyncio", "datetime", "fcntl", "mmap", "multiprocess", "multiprocessing", "os", "select", "selectors", "signal",
+    "socket", "subprocess", "sys", "threading", "time", "zmq",
+}  # fmt: skip
+PURE = ["dispatch", "ending", "frames", "opening", "relay", "service", "session", "store_link", "supervisor"]
+
+
+def imported_by(file: str) -> set[str]:
+    return {module for importer, module in imports() if importer == file}
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_pure_parts_import_nothing_that_waits_or_tells_the_time(name: str) -> None:
+    modules = imported_by(f"workers/{name}.py")
+    assert modules
+    assert {module.partition(".")[0] for module in modules} & IMPURE == set()
+
+
+@pytest.mark.parametrize("name", ["dispatch", "ending", "frames", "opening", "relay", "service", "session"])
+def test_pure_parts_import_only_pure_parts(name: str) -> None:
+    ours = {module for module in imported_by(f"workers/{name}.py") if module.startswith("workers.")}
+    assert ours <= {f"workers.{pure}" for pure in PURE}
+
+
+def test_the_protocol_knows_nothing_of_who_uses_it() -> None:
+    ours = {
+        module
+        for importer, module in imports()
+        if importer.startswith("scriptling/protocol/") and module.partition(".")[0] in {"scriptling", "workers"}
+    }
+    assert {module for module in ours if not module.startswith("scriptling.protocol")} <= {"scriptling.errors"}
+
+
+def test_only_the_nursery_makes_processes() -> None:
+    makers = {importer for importer, module in imports() if module.partition(".")[0] in {"multiprocess", "subprocess"}}
+    assert {maker for maker in makers if maker.startswith("workers/")} <= {"workers/nursery.py", "workers/children.py"}
+
+
+def test_the_front_end_imports_nothing_that_runs_user_code() -> None:
+    running = {"workers.worker", "workers.object_store", "workers.setup", "scriptling.evaluator", "scriptling.script"}
+    seen: set[str] = set()
+    new = {"workers.frontend", "workers.stdio_host", "workers.signals"}
+    while new:
+        seen |= new
+        files = {f"{module.replace('.', '/')}.py" for module in new}
+        new = {module for importer, module in imports() if importer in files and module.startswith("workers")} - seen
+        assert not running & {module for importer, module in imports() if importer in files}
