@@ -66,13 +66,13 @@ def _run(home: Home, children: Nursery, errors: ErrorLog, source: int, sink: int
     loop.watch(errors.read_end, reactor.READ, lambda events: _pass_on(errors, loop))
     host = StdioHost(front_end, loop, home.settings, source, sink)
     front_end.start()
-    while not (front_end.ending.over or signals.forced):
+    while not (front_end.life.ending.over or signals.forced):
         patience = front_end.turn()
         host.flush()
         errors.sink.flush()
         loop.turn(patience)
     hub.close()
-    return signals.forced or front_end.ending.exit_code
+    return signals.forced or front_end.life.ending.exit_code
 
 
 def _pass_on(errors: ErrorLog, loop: Reactor) -> None:

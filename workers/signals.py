@@ -22,6 +22,7 @@ class Signals:
 
     def __init__(self, front_end: FrontEnd) -> None:
         self.forced = 0
+        self._asked = False
         self._front_end = front_end
         self._read_end, self._write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False)
@@ -49,10 +50,11 @@ class Signals:
             self._front_end.change_workers(-1)
 
     def _end(self, number: int) -> None:
-        if self._front_end.stopped_by_signal:
+        if self._asked:
             self.forced = _EXIT_BY_SIGNAL + number
             return
         _log.info("%s: finishing the calls in flight; once more ends at once", signal.Signals(number).name)
+        self._asked = True
         self._front_end.stop()
 
 

@@ -35,9 +35,9 @@ class StdioHost:
         self._source = Source(source)
         self._sink = Sink(sink)
         self._gone = False
-        self._session = Session(front_end.service, self._sink.put_line, Flag.CALLBACKS)
+        self._session = Session(front_end.life.service, self._sink.put_line, Flag.CALLBACKS)
         self._session.congested = lambda: self._sink.size > _MOST_OUTPUT // 4
-        front_end.open(self._session)
+        front_end.life.open(self._session)
         front_end.output_waits = lambda: self._sink.size > 0
         loop.watch(self._source.fd, reactor.READ, lambda events: self._read())
         loop.watch(self._sink.fd, 0, self._look_at_output)
@@ -92,7 +92,7 @@ class StdioHost:
         self._gone = True
         self._loop.forget(self._source.fd)
         self._session.close()
-        self._front_end.begin_ending()
+        self._front_end.life.begin_ending()
 
     def _look_at_output(self, events: int) -> None:
         if events & (select.POLLERR | select.POLLHUP | select.POLLNVAL):
@@ -103,4 +103,4 @@ class StdioHost:
         if self._loop.forget(self._sink.fd):
             _log.warning("the host has closed our stdout; ending")
             self._end_of_input()
-            self._front_end.begin_ending(grace=_HASTE)
+            self._front_end.life.begin_ending(grace=_HASTE)

@@ -29,7 +29,6 @@ class Child:
     name: str
     role: Role
     generation: int
-    pid: int = 0
     ready: bool = False
     stopping: bool = False
     verdict: RpcError | None = None

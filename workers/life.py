@@ -1,0 +1,141 @@
+"""The life of a server as its hosts see it: opening, serving, ending, or never having begun."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from scriptling.errors import ErrorCode, RpcError
+from scriptling.protocol.jsonrpc import encode_error_object
+from scriptling.settings import Settings
+from workers.dispatch import Dispatcher
+from workers.ending import SETUP_FAILED, Ending
+from workers.frames import Classes, Registered
+from workers.opening import Opening
+from workers.pool import describe_end
+from workers.service import Service
+from workers.session import Session
+
+_log = logging.getLogger("scriptling.server")
+
+
+class Life:
+    """What the server is, and what every session is told of it.
+
+    :param clock: returns seconds that only go up
+    :param begin: called once, when there is something to offer and just before the first host is answered
+    :ivar ending: begins with the first reason to stop
+    :ivar serving: whether hosts are answered
+    :ivar failed: whether they never will be
+    """
+
+    def __init__(
+        self, settings: Settings, dispatcher: Dispatcher, clock: Callable[[], float], begin: Callable[[], None]
+    ) -> None:
+        self.ending = Ending()
+        self.opening = Opening(settings.call_timeout)
+        self.service = Service(dispatcher, self.begin_ending, settings.call_timeout)
+        self.serving = False
+        self.failed = False
+        self._dispatcher = dispatcher
+        self._grace = settings.graceful_timeout
+        self._clock = clock
+        self._begin = begin
+        self._sessions: dict[int, Session] = {}
+
+    def open(self, session: Session) -> None:
+        """Take in a host; it is answered as soon as there is something to offer."""
+        self._sessions[session.session] = session
+        if self.serving:
+            session.open()
+
+    def log_to(self, number: int, params: bytes) -> None:
+        """Send a log record to the host of a session, if it is still there."""
+        session = self._sessions.get(number)
+        if session is not None:
+            session.log(params)
+
+    @property
+    def undecided(self) -> bool:
+        """Whether it is not known yet if anything will be served: what came already is owed an answer."""
+        return not (self.serving or self.failed)
+
+    # Opening
+
+    def registered(self, frame: Registered) -> None:
+        """Take in what the setup script declared."""
+        self.opening.registered = frame
+        self._serve_if_complete()
+
+    def resolved(self, frame: Classes) -> None:
+        """Take in the classes as the object store resolved them."""
+        self.opening.classes = frame
+        self._serve_if_complete()
+
+    def _serve_if_complete(self) -> None:
+        if self.opening.problems:
+            self.fail(SETUP_FAILED, *self.opening.problems)
+        elif self.opening.complete and self.undecided:
+            self.serving = True
+            self.service.offer = self.opening.offer()
+            self._begin()
+            for session in self._sessions.values():
+                session.open()
+
+    def fail(self, exit_code: int, *problems: str) -> None:
+        """Tell everybody that this server will not serve, or no more, and end."""
+        for problem in problems:
+            _log.error("%s", problem)
+        self._refuse(RpcError(ErrorCode.INTERNAL_ERROR, "the plugin could not start: " + "; ".join(problems)))
+        self.begin_ending(exit_code)
+        self.ending.exit_code = self.ending.exit_code or exit_code  # the host may have gone before, which is no fault
+
+    def _refuse(self, error: RpcError) -> None:
+        self.failed = True
+        for session in self._sessions.values():
+            session.refuse(error)
+
+    # What becomes of the setup process
+
+    def setup_ended(self, exit_code: int) -> None:
+        """Note that the setup script has come to its end."""
+        if self.undecided:
+            self.fail(exit_code, "the setup script ended without starting the server")
+        elif self.ending.begun:
+            self.ending.exit_code = self.ending.exit_code or exit_code
+        else:
+            self.begin_ending(exit_code)
+
+    def setup_died(self, code: int) -> None:
+        """Note that the process of the setup script was killed; the server does not need it to go on."""
+        if self.serving:
+            _log.warning("the setup script died: it %s; its clean-up code will not run", describe_end(code))
+        else:
+            self.fail(SETUP_FAILED, f"the setup script died before it had started the server: it {describe_end(code)}")
+
+    # Ending
+
+    def begin_ending(self, exit_code: int = 0, grace: float | None = None) -> None:
+        """Take no new calls, and end in order.
+
+        :param grace: seconds for all of it, if not those of the settings
+        """
+        self.service.draining = True
+        self.ending.begin(self._clock(), self._grace if grace is None else grace, exit_code)
+
+    def stop(self) -> None:
+        """End in order because a signal asks for it; do not wait for a setup script that has not started the server."""
+        if self.undecided:
+            self._refuse(RpcError(ErrorCode.SHUTTING_DOWN, "the plugin was stopped before it had started"))
+            self.begin_ending(grace=0)
+        else:
+            self.begin_ending()
+
+    def cut_off(self) -> None:
+        """Answer what did not finish within the grace period, or did not even begin to be looked at."""
+        for session in self._sessions.values():
+            if session.early:
+                session.refuse(RpcError(ErrorCode.SHUTTING_DOWN, "the plugin shut down before it had started"))
+        for ticket in self._dispatcher.abandon():
+            text = f"the plugin shut down before {ticket.target} returned"
+            ticket.caller.answer(ticket, True, encode_error_object(RpcError(ErrorCode.SHUTTING_DOWN, text)))

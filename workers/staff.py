@@ -1,0 +1,225 @@
+"""The children of a server: who there is, what they send, and how those that die are replaced."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+
+import msgspec
+
+from workers import frames, reactor, sockets
+from workers.dispatch import Dispatcher
+from workers.frames import Classes, FromChild, Hello, Registered, Replies, Started, Stop, Stopped
+from workers.home import Home
+from workers.life import Life
+from workers.nursery import Born, Died, Nursery, NurseryLostError, Role
+from workers.pool import Pool
+from workers.reactor import Reactor
+from workers.relay import Relay
+from workers.sockets import Hub
+from workers.store_link import StoreLink
+from workers.supervisor import Child, CrashLoopError, Supervisor
+
+_FAULT = 1  # exit code of a server that cannot go on
+_MOST_BIRTHS = 8  # asked of the nursery at one look, so that its queue never fills
+
+_log = logging.getLogger("scriptling.staff")
+
+
+class Staff:
+    """Every child process, the sockets to them, and the nursery that starts them.
+
+    :param life: is told what setup and store have to say, and when the server cannot go on
+    :ivar changed: whether somebody has come, gone or begun to wait since the last :meth:`look`
+    """
+
+    def __init__(
+        self, home: Home, hub: Hub, nursery: Nursery, loop: Reactor, dispatcher: Dispatcher, life: Life
+    ) -> None:
+        settings = home.settings
+        self.changed = False
+        self.pool = Pool(settings, dispatcher, self._send)
+        self.store = StoreLink(dispatcher, self._send)
+        self.supervisor = Supervisor(nursery, settings.workers, self._descriptors)
+        self._home = home
+        self._hub = hub
+        self._nursery = nursery
+        self._lost = False
+        self._loop = loop
+        self._dispatcher = dispatcher
+        self._life = life
+        self._relay = Relay(dispatcher, home.key, self._answer, life.log_to, settings.callback_depth)
+        self._children: dict[bytes, Child] = {}
+        for fd in hub.filenos():
+            loop.watch(fd, reactor.READ, _nothing)
+        loop.watch(nursery.fileno(), reactor.READ, lambda events: self._read_notices())
+
+    # Births
+
+    def start(self) -> None:
+        """Give birth to the setup process and the workers."""
+        self._start(Role.SETUP)
+        for _ in range(self.supervisor.workers):
+            self._start(Role.WORKER)
+
+    def begin(self) -> None:
+        """Put the workers into service, and let setup go on: there is something to offer."""
+        self.pool.open(frames.encode(self._life.opening.init()))
+        self._tell_setup(Started())
+
+    def _start(self, role: Role) -> None:
+        child = self.supervisor.start(role)
+        self._children[self._home.identity(child.name)] = child
+
+    def _descriptors(self, child: Child) -> list[int]:
+        return self.pool.furnish(child) if child.role == Role.WORKER else []
+
+    def look(self, now: int, may_start: bool) -> None:
+        """Watch the workers, and start whoever is missing if anybody may be started (``now`` in ns)."""
+        self.changed = False
+        try:
+            self.pool.look(now, self.supervisor)
+            if may_start and not self._lost:
+                self._fill(now / 1e9)
+        except NurseryLostError as lost:
+            self._lose_nursery(lost)
+
+    def _fill(self, now: float) -> None:
+        """Replace children that are missing; lend workers for those that wait, while there is work for them."""
+        supervisor = self.supervisor
+        present = len(supervisor.of(Role.WORKER))
+        if self._dispatcher.queue:
+            present = self._dispatcher.serving + self.pool.starting
+        if supervisor.may_start(Role.WORKER, now):
+            for _ in range(min(supervisor.workers - present, _MOST_BIRTHS)):
+                self._start(Role.WORKER)
+        wants_store = self._life.opening.wants_store and not supervisor.of(Role.STORE)
+        if wants_store and supervisor.may_start(Role.STORE, now):
+            self._start(Role.STORE)
+
+    # Frames
+
+    def hand_out(self, now: int) -> None:
+        """Send out the work there is for workers and store."""
+        self.pool.hand_out(now)
+        self.store.hand_out()
+
+    def stop_setup(self) -> None:
+        """Let the setup script clean up and end."""
+        self._tell_setup(Stop())
+
+    def _tell_setup(self, frame: Started | Stop) -> None:
+        for child in self.supervisor.of(Role.SETUP):
+            self._send(child.name, frames.encode(frame))
+
+    def _send(self, name: str, frame: bytes) -> None:
+        sockets.send(self._hub.calls, self._home.identity(name), frame)
+
+    def _answer(self, route: bytes, frame: bytes) -> None:
+        sockets.send(self._hub.relay, route, frame)
+
+    def receive(self) -> None:
+        """Take in every frame that has come."""
+        while (message := sockets.receive(self._hub.calls)) is not None:
+            self._receive_frame(*message)
+        while (message := sockets.receive(self._hub.relay)) is not None:
+            lane = self._relay.receive(*message)
+            if lane is not None:
+                self.pool.waits(lane)
+                self.changed = True
+
+    def _receive_frame(self, identity: bytes, data: bytes) -> None:
+        child = self._children.get(identity)
+        if child is None:
+            return  # it has died, or was never ours
+        try:
+            frame = frames.decode_from_child(data)
+        except msgspec.DecodeError:
+            _log.error("%s has sent a frame that cannot be decoded", child.name, extra={"worker": child.name})
+            return
+        if type(frame) is not Replies:
+            self._take(child, frame)
+        elif child.role == Role.WORKER:
+            self.pool.receive(child.name, frame)
+        else:
+            self.store.receive(frame)
+
+    def _take(self, child: Child, frame: FromChild) -> None:
+        self.changed = True
+        if isinstance(frame, Hello):
+            self._take_hello(child)
+        elif isinstance(frame, Registered):
+            self._life.registered(frame)
+        elif isinstance(frame, Classes):
+            self.store.serve()
+            self._life.resolved(frame)
+        elif isinstance(frame, Stopped):
+            self._take_stopped(child, frame.exit_code)
+
+    def _take_hello(self, child: Child) -> None:
+        self.supervisor.ready(child.name)
+        if child.role == Role.WORKER:
+            self.pool.ready(child.name)
+        elif child.role == Role.STORE:
+            self.store.greet(child, self._life.opening.init())
+
+    def _take_stopped(self, child: Child, exit_code: int) -> None:
+        child.stopping = True
+        if child.role == Role.STORE:
+            self.store.stopped = True
+        else:
+            self._life.setup_ended(exit_code)
+
+    # Deaths
+
+    def _read_notices(self) -> None:
+        try:
+            notices = self._nursery.notices()
+        except NurseryLostError as lost:
+            self._lose_nursery(lost)
+            return
+        for notice in notices:
+            if isinstance(notice, Born):
+                _log.debug("%s is process %d", notice.name, notice.pid, extra={"worker": notice.name})
+            else:
+                self._bury(notice)
+
+    def _lose_nursery(self, lost: NurseryLostError) -> None:
+        """End, because every child has died with it and none can be started."""
+        if self._lost:
+            return
+        self._lost = True
+        self._loop.forget(self._nursery.fileno())
+        for child in list(self.supervisor.children.values()):
+            self._bury(Died(child.name, -signal.SIGKILL))
+        self._life.fail(_FAULT, str(lost))
+        self._life.begin_ending(_FAULT, grace=0)
+
+    def _bury(self, notice: Died) -> None:
+        self.receive()  # what it sent while it lived comes first
+        child = self._children.pop(self._home.identity(notice.name), None)
+        if child is None:
+            return
+        self.changed = True
+        self._relay.drop(child.name)
+        if child.role == Role.WORKER:
+            self.pool.died(child, notice.code)
+        elif child.role == Role.STORE:
+            self.store.died(child, notice.code)
+        elif not child.stopping:
+            self._bury_setup(notice.code)
+        try:
+            self.supervisor.died(child.name, time.monotonic())
+        except CrashLoopError as crash:
+            self._life.fail(_FAULT, str(crash))
+
+    def _bury_setup(self, code: int) -> None:
+        if code >= 0:
+            self._life.setup_ended(code)  # its last frame may still be on its way
+        else:
+            self._life.setup_died(code)
+
+
+def _nothing(events: int) -> None:
+    """Descriptors of ZeroMQ only wake the loop; every turn looks at the sockets themselves."""
