@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test lint bench
+.PHONY: run test lint bench bench-growth
 
 run: $(VENV)/.installed  ## run the calculator example: a client, and the server that it starts
 	$(BIN)/scriptling examples/calculator/client.py
@@ -22,6 +22,9 @@ lint: $(VENV)/.installed-tools  ## check style and types
 
 bench: $(BENCH_VENV)/.installed-bench  ## measure against peers and limits, for some minutes; ARGS=--quick is shorter
 	$(BENCH_VENV)/bin/python -m benchmarks --json benchmarks/results/latest.json --svg benchmarks/results/latest.svg $(ARGS)
+
+bench-growth: $(BENCH_VENV)/.installed-bench  ## measure how costs grow with the work, for a minute or two
+	$(BENCH_VENV)/bin/python -m benchmarks growth --json benchmarks/results/growth.json --svg benchmarks/results/growth.svg $(ARGS)
 
 $(VENV)/.installed: setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'

@@ -17,7 +17,7 @@ from benchmarks.workloads import ALL
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run what the command line asks for; return the exit status."""
+    """Run what the command line asks for; return the exit status: 1 if somebody who took part broke."""
     arguments = options.parse(argv)
     if arguments.list:
         return _list()
@@ -50,7 +50,7 @@ def _compare(arguments: argparse.Namespace) -> int:
         _write(arguments.svg, charts.comparison(outcome, sentence))
     if arguments.docs:
         pages.update(arguments.docs, "figures", report.markdown(outcome, workloads, reached, sentence))
-    return 0
+    return 1 if any(absence.broke for absence in outcome.absences) else 0
 
 
 def _growth(arguments: argparse.Namespace) -> int:

@@ -77,12 +77,16 @@ class Result:
 
 @dataclass(frozen=True)
 class Absence:
-    """Somebody who did not take part (in a whole workload, or in one case), and why."""
+    """Somebody who did not take part in a case, and why.
+
+    :ivar broke: whether it was there and failed
+    """
 
     workload: str
     case: str
     contestant: str
     reason: str
+    broke: bool = False
 
 
 @dataclass

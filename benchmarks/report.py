@@ -60,13 +60,13 @@ def _line(cells: Row) -> str:
 
 def absences(missing: Sequence[Absence]) -> list[str]:
     """Return a line for everybody who did not take part, equal reasons in one."""
-    cases: dict[tuple[str, str, str], list[str]] = {}
+    cases: dict[tuple[str, str, str, str], list[str]] = {}
     for absence in missing:
-        key = (absence.workload, absence.contestant, absence.reason)
+        key = ("broke" if absence.broke else "skipped", absence.workload, absence.contestant, absence.reason)
         cases.setdefault(key, []).append(absence.case)
     return [
-        f"skipped: {contestant} in {workload} ({', '.join(names)}): {reason}"
-        for (workload, contestant, reason), names in cases.items()
+        f"{what}: {contestant} in {workload} ({', '.join(names)}): {reason}"
+        for (what, workload, contestant, reason), names in cases.items()
     ]
 
 

@@ -50,9 +50,9 @@ def _run_case(workload: str, case: Case, plan: Plan, outcome: Outcome) -> None:
         if number >= rounds and (case.rounds or _steady(results, contestants)):
             break
         for name in _turn(list(contestants), number):
-            reason = _measure(contestants[name], plan.seconds * case.seconds, results[name])
-            if reason:
-                outcome.absences.append(Absence(workload, case.name, name, reason))
+            error = _measure(contestants[name], plan.seconds * case.seconds, results[name])
+            if error:
+                outcome.absences.append(_absence(workload, case.name, name, error))
                 del contestants[name], results[name]
     outcome.results += [result for name in contestants for result in results[name]]
 
@@ -63,17 +63,21 @@ def _turn(names: Sequence[str], number: int) -> list[str]:
     return [*names[first:], *names[:first]]
 
 
-def _measure(measure: Measure, seconds: float, results: Sequence[Result]) -> str:
+def _measure(measure: Measure, seconds: float, results: Sequence[Result]) -> Exception | None:
     """Add one round to the results; return what went wrong, if anything."""
     try:
         figures = measure(seconds)
-    except (PeerFailed, Unavailable) as error:
-        return str(error)
     except Exception as error:  # whatever an answer that nobody expected leads to ends one contestant's part only
-        return f"{type(error).__name__}: {error}"
+        return error
     for result in results:
         result.values.append(figures[result.metric.name])
-    return ""
+    return None
+
+
+def _absence(workload: str, case: str, name: str, error: Exception) -> Absence:
+    known = isinstance(error, PeerFailed | Unavailable)
+    reason = str(error) if known else f"{type(error).__name__}: {error}"
+    return Absence(workload, case, name, reason, not isinstance(error, Unavailable))
 
 
 def _steady(results: dict[str, list[Result]], contestants: dict[str, Measure]) -> bool:

@@ -143,11 +143,11 @@ class Server:
         self._errors.close()
 
     def last_words(self) -> str:
-        """Return the end of what it wrote to stderr, ready to be put behind a sentence."""
+        """Return the last line that it wrote to stderr, ready to be put behind a sentence."""
         _await_end(self._process)
         self._errors.seek(0)
-        text = self._errors.read()[-2000:].decode(errors="replace").strip()
-        return f"; it wrote: {text}" if text else ""
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        return f"; it wrote: {lines[-1][:300]}" if lines else ""
 
 
 def _await_end(process: subprocess.Popen[bytes]) -> None:

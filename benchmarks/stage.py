@@ -85,7 +85,8 @@ class Stage:
             try:
                 contestants[name] = offer()
             except (Unavailable, PeerFailed) as reason:
-                self.absences.append(Absence(self._workload, case, name, str(reason)))
+                broke = isinstance(reason, PeerFailed)
+                self.absences.append(Absence(self._workload, case, name, str(reason), broke))
         return contestants
 
     def of_servers(self, offer: Callable[[Command], Measure]) -> Offers:

@@ -182,7 +182,7 @@ def test_contestants_alternate_and_take_the_first_place_in_turn() -> None:
 
 def test_whoever_is_missing_or_breaks_is_named_with_the_reason() -> None:
     absences = run_alternating([]).absences
-    assert absences == [Absence("w", "c", "broken", "it broke"), Absence("w", "c", "missing", "not installed")]
+    assert absences == [Absence("w", "c", "broken", "it broke", True), Absence("w", "c", "missing", "not installed")]
 
 
 def test_a_peer_is_a_name_and_a_command() -> None:
