@@ -7,6 +7,7 @@ import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import zmq
@@ -75,11 +76,12 @@ def test_run_folders_are_never_in_one_anothers_way() -> None:
         folder.remove()
 
 
-def test_the_run_folder_is_where_temporary_files_belong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    folder = RunFolder()
-    assert folder.path.parent == tmp_path
-    folder.remove()
+def test_the_run_folder_is_where_temporary_files_belong(monkeypatch: pytest.MonkeyPatch) -> None:
+    with TemporaryDirectory(prefix="t") as place:
+        monkeypatch.setenv("TMPDIR", place)
+        folder = RunFolder()
+        assert str(folder.path.parent) == place
+        folder.remove()
 
 
 def test_a_socket_path_is_never_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
