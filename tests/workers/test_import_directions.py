@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 
-from tests.test_import_directions import imports
+from tests import test_import_directions
 
 IMPURE = {
     "asyncio", "datetime", "fcntl", "mmap", "multiprocess", "multiprocessing", "os", "select", "selectors", "signal",
     "socket", "subprocess", "sys", "threading", "time", "zmq",
 }  # fmt: skip
 PURE = ["dispatch", "ending", "frames", "opening", "relay", "service", "session", "store_link", "supervisor"]
+
+
+@cache
+def imports() -> list[tuple[str, str]]:
+    return [*test_import_directions.imports()]
 
 
 def imported_by(file: str) -> set[str]:
