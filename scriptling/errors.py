@@ -74,11 +74,11 @@ class PluginCallError(PluginError):
                 self.add_note(f"Traceback in the plugin:\n{data['traceback']}")
 
 
-class PluginTimeout(PluginCallError, TimeoutError):
+class PluginTimeout(PluginCallError, TimeoutError):  # noqa: N818 - cli.md gives the names
     """A call, or a handshake, was not answered within its time."""
 
 
-class PluginCrashed(PluginCallError):
+class PluginCrashed(PluginCallError):  # noqa: N818 - as above
     """The process that should have answered is gone: the whole plugin, or the worker that ran the call."""
 
 

@@ -28,10 +28,12 @@ class FrontEnd:
     :ivar life: where transports open sessions, and which ends with the first reason to stop; whoever turns the loop
         does so until ``life.ending`` is over
     :ivar output_waits: whether a transport has answers that are not written yet; set by the transport
+    :ivar output_full: whether it has so many that no more should be made; likewise
     """
 
     def __init__(self, home: Home, nursery: Nursery, hub: Hub, loop: Reactor) -> None:
         self.output_waits: Callable[[], bool] = bool
+        self.output_full: Callable[[], bool] = bool
         self.dispatcher = Dispatcher(home.settings.callback_depth)
         self.life = Life(home.settings, self.dispatcher, time.monotonic, self._begin)
         self._hub = hub
@@ -68,7 +70,8 @@ class FrontEnd:
         """
         self._staff.receive()
         now = time.monotonic_ns()
-        self._staff.hand_out(now)
+        if self.dispatcher.waiting or not self.output_full():
+            self._staff.hand_out(now)
         if now >= self._next_look or self._is_urgent():
             self._next_look = now + int(_GLANCE * 1e9)
             self._look(now)

@@ -86,7 +86,8 @@ class Life:
         """Tell everybody that this server will not serve, or no more, and end."""
         for problem in problems:
             _log.error("%s", problem)
-        self._refuse(RpcError(ErrorCode.INTERNAL_ERROR, "the plugin could not start: " + "; ".join(problems)))
+        what = "cannot go on" if self.serving else "could not start"
+        self._refuse(RpcError(ErrorCode.INTERNAL_ERROR, f"the plugin {what}: {'; '.join(problems)}"))
         self.begin_ending(exit_code)
         self.ending.exit_code = self.ending.exit_code or exit_code  # the host may have gone before, which is no fault
 

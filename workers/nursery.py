@@ -186,6 +186,7 @@ class _Keeper:
     """The loop of the nursery process."""
 
     def __init__(self, control: socket.socket, folder: Path, live: Live) -> None:
+        self._pid = os.getpid()
         self._control = control
         self._folder = folder
         self._live = live
@@ -243,9 +244,8 @@ class _Keeper:
         self._notify(Born(request.name, process.pid))
 
     def _begin_life(self, request: Spawn, descriptors: list[int]) -> None:
-        parent = os.getppid()
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
+        if os.getppid() != self._pid:  # it has died already, and will not die again
             os._exit(1)
         os.setsid()  # so that its own children can be killed as a group
         signal.signal(signal.SIGINT, signal.default_int_handler)

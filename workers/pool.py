@@ -6,6 +6,7 @@ Joins the dispatcher's lanes with the children behind them, their claims and the
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,12 +34,14 @@ _log = logging.getLogger("scriptling.pool")
 class Seat:
     """One worker: its lane, and what is shared with the process.
 
+    :ivar memory: descriptor of the journal's memory
     :ivar handed_out: when it was last given work (ns)
     :ivar pinged: when it was asked whether it lives (ns); 0 if it was not
     """
 
     child: Child
     claims: Claims
+    memory: int
     journal: journal.Reader
     lane: Lane | None = None
     handed_out: int = 0
@@ -48,6 +51,7 @@ class Seat:
         """Give back what was shared."""
         self.claims.close()
         self.journal.close()
+        os.close(self.memory)
 
 
 class Pool:
@@ -68,8 +72,7 @@ class Pool:
         """Make what a new worker shares with the front-end, and return the descriptors it is to get."""
         claims = Claims()
         memory = journal.create()
-        reader = journal.Reader(memory)
-        self._seats[child.name] = Seat(child, claims, reader)
+        self._seats[child.name] = Seat(child, claims, memory, journal.Reader(memory))
         return [claims.reader, memory]
 
     def open(self, init: bytes) -> None:

@@ -39,6 +39,7 @@ class StdioHost:
         self._session.congested = lambda: self._sink.size > _MOST_OUTPUT // 4
         front_end.life.open(self._session)
         front_end.output_waits = lambda: self._sink.size > 0
+        front_end.output_full = lambda: self._sink.size > _MOST_OUTPUT
         loop.watch(self._source.fd, reactor.READ, lambda events: self._read())
         loop.watch(self._sink.fd, 0, self._look_at_output)
         self._watch_parent()

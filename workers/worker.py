@@ -7,6 +7,7 @@ half a millisecond, and before a call that is known to take long.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
@@ -97,6 +98,7 @@ class Worker:
         self._handlers: dict[str, Handler] = {}
         self._stopping = False
         self._thread = threading.get_ident()
+        self._pid = os.getpid()
         self._asker = Asker(post.line, post.name, post.key, settings.max_depth)
 
     def run(self) -> None:
@@ -133,6 +135,8 @@ class Worker:
                 outbox.flush()
             journal.begin(call.seq, now)
             failed, payload = self._execute(call)
+            if os.getpid() != self._pid:
+                os._exit(0)  # the handler has forked: this child of ours is nobody's worker
             begun, now = now, time.monotonic_ns()
             self._durations[call.target] = now - begun
             outbox.put(Reply(call.seq, failed, payload, now - begun), now)

@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 
-def load(  # noqa: PLR0913, PLR0917 - the names are the protocol's (section 6)
+def load(
     name: str,
     path: PathText,
     scriptling: bool = False,

@@ -68,7 +68,7 @@ def _function(library: Library, schema: FunctionSchema) -> Callable[..., Any]:
     return _dressed(proxy, library.name, name, schema.description, schema.signature)
 
 
-def _dressed(  # noqa: PLR0913, PLR0917 - what a function shows of itself
+def _dressed(
     function: Callable[..., Any],
     module: str,
     qualname: str,
