@@ -71,8 +71,9 @@ def bar_charts(title: str, charts: Sequence[Chart], footer: str = "") -> str:
             parts += _bar(bar, y, longest)
             y += _BAR
         y += 14
-    parts.append(text(20, y + 12, footer, 10))
-    return document(_WIDTH, int(y + 28), parts)
+    small_print = _wrapped(footer, 130)
+    parts += [text(20, y + 12 + 13 * i, line, 10) for i, line in enumerate(small_print)]
+    return document(_WIDTH, int(y + 16 + 13 * len(small_print)), parts)
 
 
 def _bar(bar: Bar, y: float, longest: float) -> list[str]:
@@ -109,7 +110,7 @@ def _lines(chart: Series, wide: int, high: int) -> list[str]:
     dots = [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{_OURS}"/>' for x, y in map(at, chart.points)]
     line = f'<polyline points="{path}" fill="none" stroke="{_OURS}" stroke-width="1.5"/>'
     words = [text(0, 12, f"{chart.title}: {chart.y}", 12), text(right, bottom + 28, chart.x, 10, "end")]
-    notes = [text(0, bottom + 44 + 12 * i, each, 10) for i, each in enumerate(_wrapped(chart.note))]
+    notes = [text(0, bottom + 44 + 12 * i, each, 10) for i, each in enumerate(_wrapped(chart.note, 76))]
     return [*words, *grid, line, *dots, *notes]
 
 
@@ -146,7 +147,7 @@ def _short(value: float) -> str:
     return f"{value:g}"
 
 
-def _wrapped(words: str, most: int = 76) -> list[str]:
+def _wrapped(words: str, most: int) -> list[str]:
     lines = [""]
     for word in words.split():
         if len(lines[-1]) + len(word) >= most:
