@@ -19,9 +19,10 @@ _START = 10.0  # seconds
 def open_tasks() -> Tasks:
     """Start the server and connect."""
     rpyc = needed("rpyc")
-    path = str(Path(tempfile.mkdtemp(prefix="bench-")) / "rpyc")
-    multiprocessing.Process(target=_serve, args=(path,), daemon=True).start()
-    root = _connect(rpyc, path).root
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        path = str(Path(folder) / "rpyc")
+        multiprocessing.Process(target=_serve, args=(path,), daemon=True).start()
+        root = _connect(rpyc, path).root
     counter = root.counter(0)
 
     def callbacks(depth: int) -> Callable[[int], float]:
