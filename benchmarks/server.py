@@ -40,7 +40,10 @@ class Command(NamedTuple):
         words = tuple(shlex.split(line))
         if not name or not words:
             raise ValueError(f"a peer is given as NAME='command line', not as {text!r}")
-        return cls(name, words)
+        program, *rest = words
+        if "/" in program:  # seen from where the user is; the server gets another working folder
+            program = str(Path(program).absolute())
+        return cls(name, (program, *rest))
 
     @property
     def has_workers(self) -> bool:
