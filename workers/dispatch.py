@@ -22,6 +22,8 @@ from workers.frames import Reply
 HORIZON = 1_000_000  # ns of work that may lie ahead of a worker
 _LOW = HORIZON // 2  # ns; a worker is given more only when less than this is left, so that frames stay large
 MOST_AHEAD = 256  # calls; the claim pipe and the journal are sized for it
+MOST_HELD = 64 << 20  # bytes
+TICKET = 600  # bytes that a ticket takes beside its parameters
 _SMOOTHING = 8  # a new measurement counts one part in this many
 
 
@@ -100,7 +102,7 @@ class Dispatcher:
         self.for_store: list[Ticket] = []
         """Those in the ledger of the store that have not been sent to it."""
         self.held_bytes = 0
-        """Bytes of parameters of all calls that are owed an answer."""
+        """Bytes of memory of all calls that are owed an answer."""
 
     # Accepting
 
@@ -109,14 +111,19 @@ class Dispatcher:
         self._last_seq += 1
         return self._last_seq
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the calls that are owed an answer take as much memory as they may."""
+        return self.held_bytes > MOST_HELD
+
     def submit(self, ticket: Ticket) -> None:
         """Accept a call for a worker; it is owed an answer from now on."""
-        self.held_bytes += len(ticket.params)
+        self.held_bytes += len(ticket.params) + TICKET
         self.queue.append(ticket)
 
     def submit_to_store(self, ticket: Ticket) -> None:
         """Accept a call for the object store, which queues by object itself."""
-        self.held_bytes += len(ticket.params)
+        self.held_bytes += len(ticket.params) + TICKET
         self.in_store[ticket.seq] = ticket
         self.for_store.append(ticket)
 
@@ -187,7 +194,7 @@ class Dispatcher:
             if ticket is None:
                 continue
             lane.ahead -= ticket.estimate
-            self.held_bytes -= len(ticket.params)
+            self.held_bytes -= len(ticket.params) + TICKET
             self._measure(ticket.target, reply.elapsed)
             settled.append((ticket, reply))
         if settled:
@@ -205,7 +212,7 @@ class Dispatcher:
         for reply in replies:
             ticket = self.in_store.pop(reply.seq, None)
             if ticket is not None:
-                self.held_bytes -= len(ticket.params)
+                self.held_bytes -= len(ticket.params) + TICKET
                 settled.append((ticket, reply))
         return settled
 
@@ -246,7 +253,7 @@ class Dispatcher:
         return self._drop(left)
 
     def _drop(self, tickets: list[Ticket]) -> list[Ticket]:
-        self.held_bytes -= sum(len(ticket.params) for ticket in tickets)
+        self.held_bytes -= sum(len(ticket.params) + TICKET for ticket in tickets)
         return tickets
 
     # Lanes

@@ -22,6 +22,7 @@ class Instance(Generic[WorkT]):
     """One object.
 
     :ivar busy: whether a call of it is running
+    :ivar hung: why it takes no calls: the running one has been given up and has not come to its end
     :ivar mail: calls that wait for it
     :ivar returning: calls that waited for a callback and want their object back, before any new call
     """
@@ -31,6 +32,7 @@ class Instance(Generic[WorkT]):
     value: Any
     busy: bool = False
     destroyed: bool = False
+    hung: str = ""
     mail: deque[WorkT] = field(default_factory=deque)
     returning: deque[Any] = field(default_factory=deque)
 

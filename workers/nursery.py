@@ -15,6 +15,7 @@ import os
 import select
 import signal
 import socket
+import sys
 import traceback
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -56,7 +57,7 @@ class Kill(msgspec.Struct, array_like=True, frozen=True, tag="kill"):
     """Send a signal to a child, if it still lives."""
 
     name: str
-    signal: int
+    signal: int = signal.SIGKILL
 
 
 class Born(msgspec.Struct, array_like=True, frozen=True, tag="born"):
@@ -235,10 +236,19 @@ class _Keeper:
         process = multiprocess.get_context("fork").Process(
             target=self._begin_life, args=(request, descriptors), name=request.name
         )
-        process.start()
-        for descriptor in descriptors:
-            os.close(descriptor)
-        child = _Child(process, request.name, os.pidfd_open(process.pid))
+        try:
+            process.start()
+            pidfd = os.pidfd_open(process.pid)
+        except OSError as error:  # out of processes, memory or descriptors
+            print(f"cannot start {request.name}: {error}", file=sys.stderr)  # noqa: T201 - a log nobody has set up
+            if process.pid:
+                _kill_and_reap(process.pid)
+            self._notify(Died(request.name, 1))
+            return
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+        child = _Child(process, request.name, pidfd)
         self._children[child.pidfd] = child
         self._poll.register(child.pidfd, select.POLLIN)
         self._notify(Born(request.name, process.pid))

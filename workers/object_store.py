@@ -27,7 +27,7 @@ from workers import frames, host_log
 from workers.asking import Asker, Scope
 from workers.crew import Crew
 from workers.exposed import Exposed, available, destroy
-from workers.frames import Call, Calls, Classes, Hello, Init, Kind, Replies, Reply, Stop, Stopped
+from workers.frames import Call, Calls, Classes, Hello, Init, Kind, Ping, Replies, Reply, Stop, Stopped
 from workers.instances import Instance, Instances
 from workers.outcomes import encode_error
 from workers.remote_objects import remote_value
@@ -51,6 +51,7 @@ class Task:
     instance: Instance[Task] | None = None
     since: float = 0.0
     answered: bool = False
+    asking: bool = False
 
 
 @dataclass
@@ -163,6 +164,8 @@ class ObjectStore:
             with self._mutex:
                 for call in message.calls:
                     self._route(call)
+        elif isinstance(message, Ping):
+            self._line.send(frames.encode(Hello()))
         elif isinstance(message, Stop):
             self._begin_stop()
         return True
@@ -215,7 +218,9 @@ class ObjectStore:
     def _post(self, task: Task) -> None:
         instance = task.instance
         assert instance is not None
-        if instance.busy:
+        if instance.hung and task.call.kind != Kind.DESTROY:
+            self._refuse(task, instance.hung)
+        elif instance.busy:
             instance.mail.append(task)
         else:
             instance.busy = True
@@ -223,6 +228,7 @@ class ObjectStore:
 
     def _release(self, instance: Instance[Task]) -> None:
         """Give a free object to whoever is next: a call that returns from a callback, then the mail."""
+        instance.hung = ""
         if instance.returning:
             instance.returning.popleft().release()
         elif instance.mail:
@@ -322,11 +328,13 @@ class ObjectStore:
     def _pause(self, task: Task) -> None:
         """Let others lead, and use the object, while this thread waits (the callback may call the object again)."""
         self._crew.give_up_lead()
+        task.asking = True
         if task.instance is not None:
             with self._mutex:
                 self._release(task.instance)
 
     def _resume(self, task: Task) -> None:
+        task.asking = False
         instance = task.instance
         if instance is None:
             return
@@ -367,13 +375,16 @@ class ObjectStore:
 
     def _refuse_mail(self, task: Task, error: RpcError) -> None:
         instance = task.instance
-        if instance is None:
+        if instance is None or task.asking:
             return
-        busy = RpcError(ErrorCode.TIMED_OUT, f"the object is still busy: {error.message}")
-        while instance.mail:
-            waiting = instance.mail.popleft()
-            waiting.answered = True
-            self._put(waiting.call, failed=True, payload=encode_error_object(busy))
+        instance.hung = f"the object is still busy: {error.message}"
+        for waiting in [each for each in instance.mail if each.call.kind != Kind.DESTROY]:
+            instance.mail.remove(waiting)
+            self._refuse(waiting, instance.hung)
+
+    def _refuse(self, task: Task, reason: str) -> None:
+        if not task.answered:
+            self._put(task.call, failed=True, payload=encode_error_object(RpcError(ErrorCode.TIMED_OUT, reason)))
 
     def _describe(self, task: Task) -> str:
         instance = task.instance

@@ -69,9 +69,16 @@ class Pool:
         self._idle_since = 0
 
     def furnish(self, child: Child) -> list[int]:
-        """Make what a new worker shares with the front-end, and return the descriptors it is to get."""
-        claims = Claims()
+        """Make what a new worker shares with the front-end, and return the descriptors it is to get.
+
+        :raises OSError: there are not enough descriptors
+        """
         memory = journal.create()
+        try:
+            claims = Claims()
+        except OSError:
+            os.close(memory)
+            raise
         self._seats[child.name] = Seat(child, claims, memory, journal.Reader(memory))
         return [claims.reader, memory]
 
@@ -153,7 +160,7 @@ class Pool:
             self._take_back(seat)
         if ticket.timeout and age > ticket.timeout * 1e9:
             text = f"{ticket.target} did not return within {ticket.timeout:g} s; its worker was killed"
-            supervisor.kill(lane.name, signal.SIGKILL, RpcError(ErrorCode.TIMED_OUT, text))
+            supervisor.kill(lane.name, RpcError(ErrorCode.TIMED_OUT, text))
 
     def _ask_if_dumb(self, seat: Seat, now: int, supervisor: Supervisor) -> None:
         """Take work away from a worker that has not begun it, and replace it if it does not answer at all."""
@@ -161,7 +168,7 @@ class Pool:
         assert lane is not None
         if seat.pinged and now - seat.pinged > _UNRESPONSIVE:
             text = "the worker did not respond any more and was killed"
-            supervisor.kill(lane.name, signal.SIGKILL, RpcError(ErrorCode.WORKER_DIED, text))
+            supervisor.kill(lane.name, RpcError(ErrorCode.WORKER_DIED, text))
         if lane.assigned and not seat.pinged and now - seat.handed_out > _UNBEGUN:
             self._take_back(seat)
             lane.held = True

@@ -32,12 +32,14 @@ class Question:
 
     :ivar route: identity of the thread's socket that waits for the answer
     :ivar lane: the worker that waits; None for the object store
+    :ivar seq: the call that asks
     :ivar number: id of the request to the host; 0 where the store is asked
     """
 
     route: bytes
     child: str
     lane: Lane | None
+    seq: int
     session: Session
     flags: int
     number: int = 0
@@ -91,7 +93,7 @@ class Relay:
         if lane is None and sum(question.lane is None for question in self._open) >= self._cap:
             self._refuse(route, RpcError(ErrorCode.TOO_DEEP, TOO_DEEP))
             return None
-        self._pass_on(Question(route, ask.child, lane, session_of(ticket), ticket.flags), ask, ticket)
+        self._pass_on(Question(route, ask.child, lane, ask.seq, session_of(ticket), ticket.flags), ask, ticket)
         return lane
 
     def _refuse(self, route: bytes, error: RpcError) -> None:
@@ -127,6 +129,15 @@ class Relay:
         if question.lane is not None:
             self._dispatcher.resume(question.lane)
         self._send(question.route, frames.encode(Answer(failed, payload)))
+
+    def end_orphans(self) -> None:
+        """Refuse the open questions of calls that have been answered: their threads have outlived them."""
+        for question in list(self._open):
+            ledger = question.lane.assigned if question.lane else self._dispatcher.in_store
+            if question.seq not in ledger:
+                question.session.forget(question.number)
+                error = RpcError(ErrorCode.HANDLER_ERROR, "the plugin call that this callback belongs to has ended")
+                self.settle(question, True, encode_error_object(error))
 
     def drop(self, child: str) -> None:
         """Forget the questions of a process that has died; late answers to them are ignored."""

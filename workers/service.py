@@ -101,10 +101,13 @@ class Service:
         self._begin_shutdown = begin_shutdown
 
     def check_open(self) -> None:
-        """Refuse a new request while the server ends, unless calls wait for callbacks and it may come from one.
+        """Refuse a new request if there is no room for it, or if the server ends and it cannot come from a callback.
 
         :raises RpcError: it is refused
         """
+        if self._dispatcher.is_full and self._dispatcher.waiting:
+            # Elsewhere the host is simply not read from. Here it has to be, because callbacks are answered that way.
+            raise RpcError(ErrorCode.OVERLOADED, "too many calls are in flight; wait for answers before sending more")
         if self.draining and not self._dispatcher.waiting:
             raise RpcError(ErrorCode.SHUTTING_DOWN, "the plugin is shutting down and takes no new calls")
 

@@ -69,7 +69,12 @@ class Staff:
         self._tell_setup(Started())
 
     def _start(self, role: Role) -> None:
-        child = self.supervisor.start(role)
+        try:
+            child = self.supervisor.start(role)
+        except OSError as error:
+            _log.warning("cannot start another %s: %s", role.name.lower(), error.strerror)
+            self.supervisor.hold_back(role, time.monotonic())
+            return
         self._children[self._home.identity(child.name)] = child
 
     def _descriptors(self, child: Child) -> list[int]:
@@ -80,6 +85,7 @@ class Staff:
         self.changed = False
         try:
             self.pool.look(now, self.supervisor)
+            self.store.look(now, self.supervisor)
             if may_start and not self._lost:
                 self._fill(now / 1e9)
         except NurseryLostError as lost:
@@ -128,6 +134,7 @@ class Staff:
             if lane is not None:
                 self.pool.waits(lane)
                 self.changed = True
+        self._relay.end_orphans()
 
     def _receive_frame(self, identity: bytes, data: bytes) -> None:
         child = self._children.get(identity)
@@ -162,6 +169,12 @@ class Staff:
         if child.role == Role.WORKER:
             self.pool.ready(child.name)
         elif child.role == Role.STORE:
+            self._take_store_s_hello(child)
+
+    def _take_store_s_hello(self, child: Child) -> None:
+        if self.store.is_greeted(child):
+            self.store.responded()
+        else:
             self.store.greet(child, self._life.opening.init())
 
     def _take_stopped(self, child: Child, exit_code: int) -> None:

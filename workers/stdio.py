@@ -8,10 +8,10 @@ into the protocol stream or read from it.
 from __future__ import annotations
 
 import os
+import select
 import socket
 import stat
 from collections import deque
-from contextlib import suppress
 
 _READ = 1 << 15  # bytes; some tenths of a millisecond of small calls, after which workers may need more
 _JOIN = 1 << 16  # bytes; messages are joined into writes of about this size
@@ -64,13 +64,16 @@ class Sink:
         self.size = 0
         """Bytes that wait."""
         self._socket: socket.socket | None = None
+        self._may_block = False
         mode = os.fstat(fd).st_mode
         if stat.S_ISSOCK(mode):
             self._socket = socket.socket(fileno=fd)
         elif stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
-            with suppress(OSError):
+            try:
                 self.fd = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
                 os.close(fd)
+            except OSError:  # it belongs to another user, or has no reader
+                self._may_block = True
 
     def put(self, data: bytes) -> None:
         """Add bytes to what waits."""
@@ -112,7 +115,17 @@ class Sink:
     def _write(self, data: bytes | memoryview) -> int:
         if self._socket is not None:
             return self._socket.send(data, socket.MSG_DONTWAIT)
+        if self._may_block:
+            return self._write_piece(data)
         return os.write(self.fd, data)
+
+    def _write_piece(self, data: bytes | memoryview) -> int:
+        """Write what a pipe is sure to take: a page, if it says that it takes anything."""
+        poll = select.poll()
+        poll.register(self.fd, select.POLLOUT)
+        if not poll.poll(0):
+            raise BlockingIOError
+        return os.write(self.fd, data[: select.PIPE_BUF])
 
     def close(self) -> None:
         """Drop what waits, and take nothing more."""

@@ -17,7 +17,6 @@ from workers.stdio import Sink, Source
 
 _MEBIBYTE = 1 << 20
 _MOST_OUTPUT = 32 * _MEBIBYTE  # of answers that wait for the host to read, until no more calls are read
-_MOST_INPUT = 64 * _MEBIBYTE  # of parameters of calls that are owed an answer, likewise
 _HASTE = 0.4  # seconds to end in when nobody can get an answer any more
 
 _log = logging.getLogger("scriptling.stdio")
@@ -68,13 +67,9 @@ class StdioHost:
     def _is_full(self) -> bool:
         """Whether no more may be read now. While calls wait for callbacks it must be: their answers come this way."""
         dispatcher = self._front_end.dispatcher
-        if (
-            self._session.early > self._max_queue
-            or self._sink.size > _MOST_OUTPUT
-            or dispatcher.held_bytes > _MOST_INPUT
-        ):
+        if self._session.early > self._max_queue or self._sink.size > _MOST_OUTPUT:
             return True
-        return len(dispatcher.queue) > self._max_queue and not dispatcher.waiting
+        return not dispatcher.waiting and (dispatcher.is_full or len(dispatcher.queue) > self._max_queue)
 
     def _read(self) -> None:
         data = self._source.read()

@@ -9,9 +9,11 @@ from scriptling.errors import ErrorCode, RpcError
 from scriptling.protocol.jsonrpc import encode_error_object
 from workers import frames
 from workers.dispatch import Dispatcher
-from workers.frames import Calls, Init, Replies
+from workers.frames import Calls, Init, Ping, Replies
 from workers.pool import as_call, describe_death
-from workers.supervisor import Child
+from workers.supervisor import Child, Supervisor
+
+_PING = 200_000_000  # ns between two pings, at most
 
 _log = logging.getLogger("scriptling.store")
 
@@ -27,8 +29,14 @@ class StoreLink:
         self._send = send
         self._name = ""
         self._serving = False
+        self._pinged = 0
+        self._silent_since = 0
         self.stopped = True
         """Whether it has ended, or never began."""
+
+    def is_greeted(self, child: Child) -> bool:
+        """Whether this store has been given its classes."""
+        return child.name == self._name
 
     def greet(self, child: Child, init: Init) -> None:
         """Give a store that is connected the classes it is to resolve."""
@@ -52,6 +60,32 @@ class StoreLink:
         for ticket, reply in self._dispatcher.done_in_store(replies.replies):
             ticket.caller.answer(ticket, reply.failed, reply.payload)
 
+    def look(self, now: int, supervisor: Supervisor) -> None:
+        """Kill a store that does not respond for as long as a call may take (``now`` in ns).
+
+        A method that is merely slow does not keep the store from responding; one that holds the interpreter does.
+        """
+        timeout = max((ticket.timeout for ticket in self._dispatcher.in_store.values()), default=0.0) * 1e9
+        if not (self._serving and timeout):
+            self._silent_since = 0
+            return
+        if self._silent_since and now - self._silent_since > timeout:
+            text = "the object store did not respond any more and was killed: some method has kept the interpreter"
+            supervisor.kill(self._name, RpcError(ErrorCode.TIMED_OUT, text))
+        if now - self._pinged > min(_PING, timeout / 10):
+            self._pinged = now
+            self._silent_since = self._silent_since or now
+            self._send(self._name, frames.encode(Ping()))
+
+    def responded(self) -> None:
+        """Note that the store responds."""
+        self._silent_since = 0
+
+    @property
+    def watched(self) -> bool:
+        """Whether the store has to be looked at from time to time: it works."""
+        return bool(self._dispatcher.in_store)
+
     def stop(self) -> None:
         """Have every object destroyed; it says when it has stopped."""
         if self._name and not self.stopped:
@@ -63,7 +97,8 @@ class StoreLink:
         self.stopped = True
         for ticket in self._dispatcher.store_gone():
             death = describe_death(child, code, ticket)
-            error = RpcError(ErrorCode.OBJECT_LOST, f"object lost: {death.message}")
+            code_for_it = death.code if child.verdict else ErrorCode.OBJECT_LOST
+            error = RpcError(code_for_it, f"object lost: {death.message}")
             ticket.caller.answer(ticket, True, encode_error_object(error))
         if not child.stopping:
             _log.warning("the object store died (%s); its objects are lost", code, extra={"worker": child.name})

@@ -61,19 +61,23 @@ class Supervisor:
     _failures: dict[Role, _Failures] = field(default_factory=dict)
 
     def start(self, role: Role) -> Child:
-        """Start one child now."""
+        """Start one child now.
+
+        :raises OSError: there are not enough descriptors for it
+        :raises NurseryLostError: nothing can be started any more
+        """
         generation = self._births[role] = self._births.get(role, 0) + 1
         child = Child(f"{role.name.lower()}-{generation}", role, generation)
-        self.children[child.name] = child
         self.nursery.send(Spawn(child.name, role, generation), self.descriptors(child))
+        self.children[child.name] = child
         return child
 
-    def kill(self, name: str, signal: int, verdict: RpcError | None = None) -> None:
-        """Send a signal to a child; the first verdict given is the one that counts."""
+    def kill(self, name: str, verdict: RpcError) -> None:
+        """Kill a child; the first verdict given is what its calls are answered with."""
         child = self.children.get(name)
         if child is not None:
             child.verdict = child.verdict or verdict
-            self.nursery.send(Kill(name, signal))
+            self.nursery.send(Kill(name))
 
     def ready(self, name: str) -> Child | None:
         """Note that a child has said hello."""
@@ -104,6 +108,10 @@ class Supervisor:
                 "the reason should stand above"
             )
         failures.not_before = now + min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (failures.in_a_row - 1))
+
+    def hold_back(self, role: Role, now: float) -> None:
+        """Start none of this role for a while, because it was not possible."""
+        self._failures.setdefault(role, _Failures()).not_before = now + _FIRST_PAUSE
 
     def may_start(self, role: Role, now: float) -> bool:
         """Whether a child of this role may be started now."""

@@ -17,6 +17,8 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
+_TIMERS = (_signal.ITIMER_REAL, _signal.ITIMER_VIRTUAL, _signal.ITIMER_PROF)
+
 
 class ProcessState:
     """A snapshot of the process.
@@ -104,9 +106,6 @@ class ProcessState:
                 environ[name] = value
 
     def _restore_handlers(self) -> None:
-        # These two are of use only to who has set a handler for their signal, so they are not looked at in every call.
-        for timer in (_signal.ITIMER_VIRTUAL, _signal.ITIMER_PROF):
-            _signal.setitimer(timer, 0.0)
         for number, saved in zip(self._numbers, self._handlers, strict=True):
             # None is a handler that was not set by Python, and cannot be.
             if _signal.getsignal(number) is not saved and saved is not None:
@@ -153,7 +152,11 @@ def _settings() -> list[tuple[Callable[[], Any], Callable[[Any], Any]]]:
         (gc.isenabled, lambda enabled: gc.enable() if enabled else gc.disable()),
         (os.getcwd, os.chdir),
         (locale, locale),
-        (partial(_signal.getitimer, _signal.ITIMER_REAL), partial(_set_timer, _signal.ITIMER_REAL)),
+        *((partial(_signal.getitimer, timer), partial(_set_timer, timer)) for timer in _TIMERS),
+        (
+            partial(_signal.pthread_sigmask, _signal.SIG_BLOCK, ()),
+            partial(_signal.pthread_sigmask, _signal.SIG_SETMASK),
+        ),
     ]
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.workers.fakes import Listener, make_reply, make_ticket
-from workers.dispatch import HORIZON, MOST_AHEAD, Dispatcher, Lane, Ticket
+from workers.dispatch import HORIZON, MOST_AHEAD, TICKET, Dispatcher, Lane, Ticket
 from workers.frames import Reply
 
 
@@ -425,7 +425,7 @@ class AnyOrder(RuleBasedStateMachine):
         assert places == Counter(seq for seq in self.tickets if not self.answered[seq])
         assert dispatcher.pending == places.total()
         assert {ticket.seq for ticket in dispatcher.for_store} <= dispatcher.in_store.keys()
-        assert dispatcher.held_bytes == sum(len(self.tickets[seq].params) for seq in places)
+        assert dispatcher.held_bytes == sum(len(self.tickets[seq].params) + TICKET for seq in places)
 
     @invariant()
     def nothing_is_answered_or_begun_twice(self) -> None:

@@ -137,16 +137,15 @@ def test_the_first_verdict_is_the_one_that_counts() -> None:
     setting = Setting()
     child = setting.supervisor.start(Role.WORKER)
     first, second = RpcError(1, "late"), RpcError(2, "mute")
-    setting.supervisor.kill(child.name, signal.SIGTERM, first)
-    setting.supervisor.kill(child.name, signal.SIGKILL, second)
-    setting.supervisor.kill(child.name, signal.SIGKILL)
+    setting.supervisor.kill(child.name, first)
+    setting.supervisor.kill(child.name, second)
     assert child.verdict is first
-    assert [number for _, number in setting.nursery.kills] == [signal.SIGTERM, signal.SIGKILL, signal.SIGKILL]
+    assert [number for _, number in setting.nursery.kills] == [signal.SIGKILL, signal.SIGKILL]
 
 
 def test_nobody_is_killed_after_their_death() -> None:
     setting = Setting()
     child = setting.supervisor.start(Role.WORKER)
     setting.supervisor.died(child.name, 1.0)
-    setting.supervisor.kill(child.name, signal.SIGKILL)
+    setting.supervisor.kill(child.name, RpcError(1, "late"))
     assert setting.nursery.kills == []
