@@ -22,6 +22,7 @@ from workers.frames import Reply
 HORIZON = 1_000_000  # ns of work that may lie ahead of a worker
 _LOW = HORIZON // 2  # ns; a worker is given more only when less than this is left, so that frames stay large
 MOST_AHEAD = 256  # calls; the claim pipe and the journal are sized for it
+STALL = 5_000_000_000  # ns without any answer from the host until calls behind waiting ones are refused
 MOST_HELD = 64 << 20  # bytes
 TICKET = 600  # bytes that a ticket takes beside its parameters
 _SMOOTHING = 8  # a new measurement counts one part in this many
@@ -95,6 +96,7 @@ class Dispatcher:
     def __init__(self, callback_cap: int) -> None:
         self._callback_cap = callback_cap
         self._last_seq = 0
+        self._stalled_since = 0
         self._estimates: dict[str, int] = {}
         self.queue: deque[Ticket] = deque()
         self.lanes: dict[str, Lane] = {}
@@ -240,6 +242,21 @@ class Dispatcher:
         self.in_store = unsent
         return self._drop(died)
 
+    def give_up_stalled(self, now: int) -> list[Ticket]:
+        """Return queued calls that will not run: as many calls wait as may, and for long none has been answered (ns).
+
+        It may be that they wait for callbacks whose answers wait for these very calls.
+        """
+        if not (self.too_deep and self.queue):
+            self._stalled_since = 0
+            return []
+        self._stalled_since = self._stalled_since or now
+        if now - self._stalled_since < STALL:
+            return []
+        stalled = list(self.queue)
+        self.queue.clear()
+        return self._drop(stalled)
+
     def abandon(self) -> list[Ticket]:
         """Return every call that is owed an answer, wherever it is, because none will come any more."""
         left = [*self.queue, *self.in_store.values()]
@@ -271,6 +288,7 @@ class Dispatcher:
     def resume(self, lane: Lane) -> None:
         """Note that it was answered. The lane stays held until its call is done: nobody knows how long that takes."""
         lane.waiting -= 1
+        self._stalled_since = 0
         lane.held = bool(lane.assigned) or lane.waiting > 0
 
 

@@ -86,6 +86,7 @@ class FrontEnd:
     def _look(self, now: int) -> None:
         ending = self.life.ending
         self._staff.look(now, may_start=ending.phase <= Phase.DRAINING)
+        self.life.refuse_stalled(now)
         while ending.advance(now / 1e9, self._facts()):
             self._enter(ending.phase)
 

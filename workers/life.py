@@ -13,7 +13,7 @@ from workers.ending import SETUP_FAILED, Ending
 from workers.frames import Classes, Registered
 from workers.opening import Opening
 from workers.pool import describe_end
-from workers.service import Service
+from workers.service import TOO_DEEP, Service
 from workers.session import Session
 
 _log = logging.getLogger("scriptling.server")
@@ -131,6 +131,11 @@ class Life:
             self.begin_ending(grace=0)
         else:
             self.begin_ending()
+
+    def refuse_stalled(self, now: int) -> None:
+        """Answer queued calls that would wait for ever behind calls that wait for callbacks (``now`` in ns)."""
+        for ticket in self._dispatcher.give_up_stalled(now):
+            ticket.caller.answer(ticket, True, encode_error_object(RpcError(ErrorCode.TOO_DEEP, TOO_DEEP)))
 
     def cut_off(self) -> None:
         """Answer what did not finish within the grace period, or did not even begin to be looked at."""

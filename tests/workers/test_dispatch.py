@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.workers.fakes import Listener, make_reply, make_ticket
-from workers.dispatch import HORIZON, MOST_AHEAD, TICKET, Dispatcher, Lane, Ticket
+from workers.dispatch import HORIZON, MOST_AHEAD, STALL, TICKET, Dispatcher, Lane, Ticket
 from workers.frames import Reply
 
 
@@ -449,3 +449,28 @@ class AnyOrder(RuleBasedStateMachine):
 
 TestAnyOrder = AnyOrder.TestCase
 TestAnyOrder.settings = settings(stateful_step_count=60, max_examples=150, deadline=None)
+
+
+def test_calls_behind_as_many_waiting_ones_as_may_wait_are_given_up_after_a_while() -> None:
+    dispatcher = Dispatcher(1)
+    lane = dispatcher.add_lane("worker-1")
+    first, second = submit(dispatcher, 2)
+    dispatcher.assign()
+    dispatcher.wait(lane)
+    assert dispatcher.give_up_stalled(1) == []
+    assert dispatcher.give_up_stalled(STALL) == []
+    assert dispatcher.give_up_stalled(STALL + 1) == [second]
+    assert list(lane.assigned.values()) == [first]
+
+
+def test_an_answer_of_the_host_gives_queued_calls_more_time() -> None:
+    dispatcher = Dispatcher(1)
+    lane = dispatcher.add_lane("worker-1")
+    _, second = submit(dispatcher, 2)
+    dispatcher.assign()
+    dispatcher.wait(lane)
+    assert dispatcher.give_up_stalled(1) == []
+    dispatcher.resume(lane)
+    dispatcher.wait(lane)
+    assert dispatcher.give_up_stalled(STALL + 1) == []
+    assert dispatcher.give_up_stalled(2 * STALL + 1) == [second]
