@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from itertools import islice
 from typing import Protocol
 
 import msgspec
@@ -23,6 +24,7 @@ HORIZON = 1_000_000  # ns of work that may lie ahead of a worker
 _LOW = HORIZON // 2  # ns; a worker is given more only when less than this is left, so that frames stay large
 MOST_AHEAD = 256  # calls; the claim pipe and the journal are sized for it
 STALL = 5_000_000_000  # ns without any answer from the host until calls behind waiting ones are refused
+_NEAR = 64  # calls at the head of the queue that are looked at for short ones
 MOST_HELD = 64 << 20  # bytes
 TICKET = 600  # bytes that a ticket takes beside its parameters
 _SMOOTHING = 8  # a new measurement counts one part in this many
@@ -103,6 +105,10 @@ class Dispatcher:
         self.in_store: dict[int, Ticket] = {}
         self.for_store: list[Ticket] = []
         """Those in the ledger of the store that have not been sent to it."""
+        self.assigned = 0
+        """How many calls are with workers."""
+        self.waiting = 0
+        """How many lanes have a call that waits for the host or the store."""
         self.held_bytes = 0
         """Bytes of memory of all calls that are owed an answer."""
 
@@ -132,14 +138,22 @@ class Dispatcher:
     @property
     def pending(self) -> int:
         """How many calls are owed an answer."""
-        return len(self.queue) + len(self.in_store) + sum(len(lane.assigned) for lane in self.lanes.values())
+        return len(self.queue) + len(self.in_store) + self.assigned
+
+    @property
+    def backed_up(self) -> bool:
+        """Whether a worker has work behind what it is doing, which may have to be taken back."""
+        return self.assigned > 1 and any(len(lane.assigned) > 1 for lane in self.lanes.values())
 
     # Handing out
 
     @property
-    def waiting(self) -> int:
-        """How many lanes have a call that waits for the host or the store."""
-        return sum(1 for lane in self.lanes.values() if lane.waiting)
+    def hogged(self) -> int:
+        """How many lanes are in a long call while calls that are known to be short wait in the queue."""
+        estimates = self._estimates
+        if any(estimates.get(ticket.target, HORIZON) < HORIZON for ticket in islice(self.queue, _NEAR)):
+            return sum(1 for lane in self.lanes.values() if lane.held and not lane.waiting)
+        return 0
 
     @property
     def free(self) -> bool:
@@ -184,6 +198,7 @@ class Dispatcher:
             lane.ahead += estimate
             assigned[ticket.seq] = ticket
             batch.append(ticket)
+        self.assigned += len(batch)
         return batch
 
     # Settling
@@ -200,6 +215,7 @@ class Dispatcher:
             self._measure(ticket.target, reply.elapsed)
             settled.append((ticket, reply))
         if settled:
+            self.assigned -= len(settled)
             lane.held = lane.waiting > 0
             lane.settled += len(settled)
         return settled
@@ -224,14 +240,17 @@ class Dispatcher:
             ticket = lane.assigned.pop(seq, None)
             if ticket is not None:
                 lane.ahead -= ticket.estimate
+                self.assigned -= 1
                 self.queue.appendleft(ticket)
         # A lane that turns out to have nothing is not stuck: what looked so has just been answered.
         lane.held = bool(lane.assigned) or lane.waiting > 0
 
     def gone(self, lane: Lane) -> list[Ticket]:
         """Forget a dead worker, and return the calls that died with it; what it had not begun was given back before."""
-        self.lanes.pop(lane.name, None)
+        if self.lanes.pop(lane.name, None) is not None and lane.waiting:
+            self.waiting -= 1
         died = list(lane.assigned.values())
+        self.assigned -= len(died)
         lane.assigned.clear()
         return self._drop(died)
 
@@ -267,6 +286,7 @@ class Dispatcher:
             left += lane.assigned.values()
             lane.assigned.clear()
             lane.ahead = 0
+        self.assigned = 0
         return self._drop(left)
 
     def _drop(self, tickets: list[Ticket]) -> list[Ticket]:
@@ -283,11 +303,13 @@ class Dispatcher:
     def wait(self, lane: Lane) -> None:
         """Note that the running call of a lane asks the host or the store for something."""
         lane.waiting += 1
+        self.waiting += lane.waiting == 1
         lane.held = True
 
     def resume(self, lane: Lane) -> None:
         """Note that it was answered. The lane stays held until its call is done: nobody knows how long that takes."""
         lane.waiting -= 1
+        self.waiting -= not lane.waiting and lane.name in self.lanes
         self._stalled_since = 0
         lane.held = bool(lane.assigned) or lane.waiting > 0
 

@@ -36,7 +36,6 @@ class FrontEnd:
         self.output_full: Callable[[], bool] = bool
         self.dispatcher = Dispatcher(home.settings.callback_depth)
         self.life = Life(home.settings, self.dispatcher, time.monotonic, self._begin)
-        self._hub = hub
         self._staff = Staff(home, hub, nursery, loop, self.dispatcher, self.life)
         self._next_look = 0
 
@@ -75,7 +74,7 @@ class FrontEnd:
         if now >= self._next_look or self._is_urgent():
             self._next_look = now + int(_GLANCE * 1e9)
             self._look(now)
-        if self.life.ending.over or self._hub.has_input():
+        if self.life.ending.over or self._staff.has_input:
             return 0
         return self._patience(now / 1e9)
 
@@ -107,7 +106,7 @@ class FrontEnd:
 
     def _patience(self, now: float) -> float | None:
         pool, supervisor = self._staff.pool, self._staff.supervisor
-        if self.dispatcher.queue or pool.backed_up:
+        if self.dispatcher.queue or self.dispatcher.backed_up:
             return _GLANCE
         if pool.watched(supervisor.workers) or self._staff.store.watched:
             return _LOOK

@@ -72,7 +72,8 @@ def _run(home: Home, children: Nursery, errors: ErrorLog, source: int, sink: int
     while not (front_end.life.ending.over or signals.forced):
         patience = front_end.turn()
         host.flush()
-        errors.sink.flush()
+        if errors.sink.size:
+            errors.sink.flush()
         loop.turn(patience)
     hub.close()
     return signals.forced or front_end.life.ending.exit_code

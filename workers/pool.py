@@ -221,14 +221,9 @@ class Pool:
 
     def watched(self, wanted: int) -> bool:
         """Whether any worker has to be looked at from time to time: it works, or there are more than wanted."""
-        return len(self._seats) > wanted or any(
-            seat.pinged or (seat.lane and seat.lane.assigned) for seat in self._seats.values()
-        )
-
-    @property
-    def backed_up(self) -> bool:
-        """Whether any worker has work behind what it is doing, which may have to be taken back."""
-        return any(seat.lane and len(seat.lane.assigned) > 1 for seat in self._seats.values())
+        if self._dispatcher.assigned or len(self._seats) > wanted:
+            return True
+        return any(seat.pinged for seat in self._seats.values())
 
 
 def as_call(ticket: Ticket) -> frames.Call:

@@ -8,6 +8,7 @@ of 0, because a ROUTER drops silently at its mark, and what is on its way is bou
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -78,34 +79,35 @@ class Hub:
     def filenos(self) -> tuple[int, int]:
         """Return the descriptors that become readable when something may have come.
 
-        They tell of changes only: before waiting for them, :meth:`has_input` must be false.
+        They tell of changes only: before waiting for them, :meth:`ready` must have returned nothing.
         """
         return self.calls.fileno(), self.relay.fileno()
 
-    def has_input(self) -> bool:
-        """Whether anything waits on either socket."""
-        return bool(zmq.zmq_poll(self._both, 0))
+    def ready(self) -> list[zmq.Socket[bytes]]:
+        """Return the sockets on which something waits."""
+        ready: list[tuple[zmq.Socket[bytes], int]] = zmq.zmq_poll(self._both, 0)  # type: ignore[assignment]
+        return [socket for socket, _ in ready]
 
     def close(self) -> None:
         """Close both sockets at once, dropping what was not sent."""
         self._context.destroy(linger=0)
 
 
-def receive(socket: zmq.Socket[bytes]) -> tuple[bytes, bytes] | None:
-    """Return the next identity and frame that wait on a ROUTER, or None.
+def receive(socket: zmq.Socket[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the identity and frame of every message that waits on a ROUTER that is ready.
 
-    A message of another number of parts is none of ours; it is returned with an empty frame, which nothing decodes.
+    A message of another number of parts is none of ours; it comes with an empty frame, which nothing decodes.
     """
-    try:
+    waiting = True
+    while waiting:
         identity = socket.recv(zmq.NOBLOCK)
-    except zmq.Again:
-        return None
-    frame = socket.recv()
-    parts = 2
-    while socket.getsockopt(zmq.RCVMORE):
-        socket.recv()
-        parts += 1
-    return identity, frame if parts == 2 else b""
+        frame = socket.recv()
+        while socket.getsockopt(zmq.RCVMORE):
+            frame = b""
+            socket.recv()
+        yield identity, frame
+        # Asking is cheaper than the exception that tells of an empty socket.
+        waiting = bool(int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
 
 
 def send(socket: zmq.Socket[bytes], identity: bytes, frame: bytes) -> None:

@@ -51,8 +51,9 @@ class Staff:
         self._life = life
         self._relay = Relay(dispatcher, home.key, self._answer, life.log_to, settings.callback_depth)
         self._children: dict[bytes, Child] = {}
+        self._ready = hub.ready()
         for fd in hub.filenos():
-            loop.watch(fd, reactor.READ, _nothing)
+            loop.watch(fd, reactor.READ, self._wake)
         loop.watch(nursery.fileno(), reactor.READ, lambda events: self._read_notices())
 
     # Births
@@ -92,11 +93,15 @@ class Staff:
             self._lose_nursery(lost)
 
     def _fill(self, now: float) -> None:
-        """Replace children that are missing; lend workers for those that wait, while there is work for them."""
-        supervisor = self.supervisor
+        """Replace children that are missing; lend workers while there is work for them.
+
+        They are lent for workers that wait for callbacks, and, as many again as there should be, for workers that long
+        calls have taken from short ones.
+        """
+        supervisor, dispatcher = self.supervisor, self._dispatcher
         present = len(supervisor.of(Role.WORKER))
-        if self._dispatcher.queue:
-            present = self._dispatcher.serving + self.pool.starting
+        if dispatcher.queue:
+            present = dispatcher.serving + self.pool.starting - min(dispatcher.hogged, supervisor.workers)
         if supervisor.may_start(Role.WORKER, now):
             for _ in range(min(supervisor.workers - present, _MOST_BIRTHS)):
                 self._start(Role.WORKER)
@@ -125,16 +130,32 @@ class Staff:
     def _answer(self, route: bytes, frame: bytes) -> None:
         sockets.send(self._hub.relay, route, frame)
 
+    @property
+    def has_input(self) -> bool:
+        """Whether a frame waits to be received."""
+        self._ready = self._hub.ready()
+        return bool(self._ready)
+
+    def _wake(self, events: int) -> None:
+        self._ready = self._hub.ready()
+
     def receive(self) -> None:
         """Take in every frame that has come."""
-        while (message := sockets.receive(self._hub.calls)) is not None:
-            self._receive_frame(*message)
-        while (message := sockets.receive(self._hub.relay)) is not None:
-            lane = self._relay.receive(*message)
-            if lane is not None:
-                self.pool.waits(lane)
-                self.changed = True
+        hub = self._hub
+        for socket in self._ready:
+            for identity, frame in sockets.receive(socket):
+                if socket is hub.calls:
+                    self._receive_frame(identity, frame)
+                else:
+                    self._receive_question(identity, frame)
+        self._ready = []
         self._relay.end_orphans()
+
+    def _receive_question(self, route: bytes, frame: bytes) -> None:
+        lane = self._relay.receive(route, frame)
+        if lane is not None:
+            self.pool.waits(lane)
+            self.changed = True
 
     def _receive_frame(self, identity: bytes, data: bytes) -> None:
         child = self._children.get(identity)
@@ -210,6 +231,7 @@ class Staff:
         self._life.begin_ending(_FAULT, grace=0)
 
     def _bury(self, notice: Died) -> None:
+        self._ready = self._hub.ready()
         self.receive()  # what it sent while it lived comes first
         child = self._children.pop(self._home.identity(notice.name), None)
         if child is None:
@@ -232,7 +254,3 @@ class Staff:
             self._life.setup_ended(code)  # its last frame may still be on its way
         else:
             self._life.setup_died(code)
-
-
-def _nothing(events: int) -> None:
-    """Descriptors of ZeroMQ only wake the loop; every turn looks at the sockets themselves."""

@@ -12,8 +12,11 @@ import select
 import socket
 import stat
 from collections import deque
+from contextlib import suppress
 
 _READ = 1 << 15  # bytes; some tenths of a millisecond of small calls, after which workers may need more
+_READ_LONG = 1 << 20  # bytes, in the middle of a long message
+_PIPE = 1 << 20  # bytes that our pipes are to hold, so that a long message does not take a wake-up for every 64 KiB
 _JOIN = 1 << 16  # bytes; messages are joined into writes of about this size
 
 
@@ -34,16 +37,24 @@ def _private(fd: int) -> int:
     return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10)
 
 
+def _enlarge(fd: int) -> None:
+    import fcntl  # noqa: PLC0415 - as above
+
+    with suppress(OSError):  # no pipe, or more than this user may have
+        fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _PIPE)
+
+
 class Source:
     """The protocol's input."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
+        _enlarge(fd)
 
-    def read(self) -> bytes | None:
+    def read(self, in_long_message: bool) -> bytes | None:
         """Return what is there; empty at the end of the input, None if there is nothing now."""
         try:
-            return os.read(self.fd, _READ)
+            return os.read(self.fd, _READ_LONG if in_long_message else _READ)
         except BlockingIOError:
             return None
         except OSError:  # a terminal that hung up
@@ -65,6 +76,7 @@ class Sink:
         """Bytes that wait."""
         self._socket: socket.socket | None = None
         self._may_block = False
+        _enlarge(fd)
         mode = os.fstat(fd).st_mode
         if stat.S_ISSOCK(mode):
             self._socket = socket.socket(fileno=fd)

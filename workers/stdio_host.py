@@ -17,6 +17,7 @@ from workers.stdio import Sink, Source
 
 _MEBIBYTE = 1 << 20
 _MOST_OUTPUT = 32 * _MEBIBYTE  # of answers that wait for the host to read, until no more calls are read
+_LONG = 1 << 16  # bytes of a message from which on more of it is read at a time
 _HASTE = 0.4  # seconds to end in when nobody can get an answer any more
 
 _log = logging.getLogger("scriptling.stdio")
@@ -72,7 +73,7 @@ class StdioHost:
         return not dispatcher.waiting and (dispatcher.is_full or len(dispatcher.queue) > self._max_queue)
 
     def _read(self) -> None:
-        data = self._source.read()
+        data = self._source.read(in_long_message=self._lines.held > _LONG)
         if data is None:
             return
         receive, max_batch = self._session.receive, self._max_batch

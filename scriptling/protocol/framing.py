@@ -20,6 +20,11 @@ class LineReader:
         self._line = bytearray()
         self._dropping = False
 
+    @property
+    def held(self) -> int:
+        """Bytes of a message that has not ended yet."""
+        return len(self._line)
+
     def feed(self, data: bytes) -> list[bytes | Invalid | Response]:
         r"""Return the lines that ``data`` completes, without their ends; blank ones are left out.
 

@@ -59,9 +59,9 @@ class Setting:
 
     def _answer(self) -> None:
         while (reply := self._replies.get()) is not None:
-            while (message := sockets.receive(self._hub.relay)) is None:
+            while self._hub.relay not in self._hub.ready():
                 wait_readable(self._hub.relay.fileno())
-            route, frame = message
+            route, frame = next(sockets.receive(self._hub.relay))
             ask = frames.decode_from_relay(frame)
             assert isinstance(ask, Ask)
             self.asked.append(ask)

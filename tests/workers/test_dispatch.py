@@ -474,3 +474,17 @@ def test_an_answer_of_the_host_gives_queued_calls_more_time() -> None:
     dispatcher.wait(lane)
     assert dispatcher.give_up_stalled(STALL + 1) == []
     assert dispatcher.give_up_stalled(2 * STALL + 1) == [second]
+
+
+def test_workers_in_long_calls_count_as_hogged_only_while_short_calls_wait() -> None:
+    dispatcher = Dispatcher(1)
+    lane = dispatcher.add_lane("worker-1")
+    measure(dispatcher, "short", 1000)
+    submit(dispatcher, 1, "long")
+    dispatcher.assign()
+    lane.held = True
+    assert dispatcher.hogged == 0
+    submit(dispatcher, 1, "long")
+    assert dispatcher.hogged == 0
+    submit(dispatcher, 1, "short")
+    assert dispatcher.hogged == 1

@@ -213,7 +213,7 @@ def test_nothing_is_taken_from_a_worker_that_is_not_stuck(setting: Setting) -> N
     process.begin(START)
     setting.look(START + STUCK - 1)
     assert [*setting.lane(process).assigned] == seqs
-    assert setting.pool.backed_up
+    assert setting.dispatcher.backed_up
 
 
 def test_a_call_that_ends_while_its_worker_is_looked_at_leaves_the_worker_free(setting: Setting) -> None:
@@ -460,7 +460,7 @@ def test_a_worker_lent_for_one_that_waits_is_not_surplus() -> None:
 
 def test_an_idle_pool_needs_no_watching(setting: Setting) -> None:
     assert not setting.pool.watched(1)
-    assert not setting.pool.backed_up
+    assert not setting.dispatcher.backed_up
     (process,) = setting.workers
     (seq,) = setting.submit(1)
     assert setting.pool.watched(1)

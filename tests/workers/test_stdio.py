@@ -127,17 +127,17 @@ def test_input_is_read_as_it_comes_and_ends_once() -> None:
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
     source = Source(reader)
-    assert source.read() is None
+    assert source.read(False) is None
     os.write(writer, b"abc")
-    assert source.read() == b"abc"
+    assert source.read(False) == b"abc"
     os.close(writer)
-    assert source.read() == b""
+    assert source.read(False) == b""
     os.close(reader)
 
 
 def test_a_stream_that_fails_has_ended() -> None:
     reader, writer = os.pipe()
-    assert Source(writer).read() == b""
+    assert Source(writer).read(False) == b""
     for fd in (reader, writer):
         os.close(fd)
 
