@@ -35,6 +35,7 @@ def _run(argv: Sequence[str]) -> int:
         return _print_version()
     settings = load(arguments, os.environ)
     if settings.json_rpc:
+        _die_by_interrupt()
         from workers.main import serve  # noqa: PLC0415 - a plain script needs no server
 
         return serve(settings)
@@ -43,6 +44,13 @@ def _run(argv: Sequence[str]) -> int:
             return _print_help()
         settings = settings._replace(script="-")
     return _run_script(settings)
+
+
+def _die_by_interrupt() -> None:
+    """Let Ctrl-C end the process without a traceback, until the server handles signals."""
+    import signal  # noqa: PLC0415 - only servers need it
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _run_script(settings: Settings) -> int:

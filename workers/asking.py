@@ -6,6 +6,7 @@ one thread can then never queue behind another's, nor behind calls.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,7 +17,7 @@ from scriptling.errors import PluginCallError, RpcError, from_wire
 from scriptling.protocol.values import RemoteRef, Undecodable, ValueDecoder, ValueEncoder
 from workers import frames
 from workers.frames import Ask, Call, Flag, Log, Want
-from workers.sockets import Line
+from workers.sockets import Line, send_or_drop
 
 if TYPE_CHECKING:
     import zmq
@@ -27,6 +28,8 @@ class _WireError(msgspec.Struct):
     message: str
     data: Any = None
 
+
+_MOST_LOGS = 1000  # records of one thread on their way to the front-end
 
 _decode_error = msgspec.json.Decoder(_WireError).decode
 
@@ -74,6 +77,7 @@ class Asker:
         self._child = child
         self._key = key
         self._max_depth = max_depth
+        self._pid = os.getpid()
         self._local = threading.local()
 
     def scope(self) -> Scope | None:
@@ -85,8 +89,11 @@ class Asker:
         self._local.scope = scope
 
     def tell(self, scope: Scope, params: bytes) -> None:
-        """Send a log record to the host of a call."""
-        self._socket().send(frames.encode(Log(self._key, scope.call.session, params)))
+        """Send a log record to the host of a call; it is dropped if too many are on their way."""
+        log: zmq.Socket[bytes] | None = getattr(self._local, "log", None)
+        if log is None:
+            log = self._local.log = self._line.relay(_MOST_LOGS)
+        send_or_drop(log, frames.encode(Log(self._key, scope.call.session, params)))
 
     def ask(self, scope: Scope, want: Want, target: str, params: bytes, method: str = "") -> bytes:
         """Return the answer's payload.
@@ -106,6 +113,8 @@ class Asker:
         return answer.payload
 
     def _exchange(self, ask: Ask) -> frames.Answer:
+        if os.getpid() != self._pid:
+            raise PluginCallError("a process that a handler has forked cannot call the host")
         socket = self._socket()
         socket.send(frames.encode(ask))
         try:

@@ -12,11 +12,7 @@ from scriptling.errors import ErrorCode, RpcError
 from scriptling.protocol.messages import ClassSchema
 from scriptling.schema import describe_class
 from workers.outcomes import run_coroutine
-
-
-def available(names: Sequence[str]) -> str:
-    """Return names as hosts know such lists: sorted, ``none`` where there are none (protocol section 3)."""
-    return ", ".join(sorted(names)) or "none"
+from workers.words import available, shown
 
 
 @dataclass(frozen=True)
@@ -47,7 +43,7 @@ class Exposed:
         if method in self.properties:
             return self._use_property(value, method, args, kwargs)
         names = available([*self.methods, *self.properties])
-        message = f"unknown method {method} on {self.schema.name} (available: {names})"
+        message = f"unknown method {shown(method)} on {self.schema.name} (available: {names})"
         raise RpcError(ErrorCode.HANDLER_ERROR, message)
 
     def _use_property(self, value: Any, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:

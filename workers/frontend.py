@@ -108,7 +108,7 @@ class FrontEnd:
         pool, supervisor = self._staff.pool, self._staff.supervisor
         if self.dispatcher.queue or self.dispatcher.backed_up:
             return _GLANCE
-        if pool.watched(supervisor.workers) or self._staff.store.watched:
+        if pool.watched(supervisor.workers) or self._staff.store.watched or supervisor.expecting:
             return _LOOK
         deadlines = [each for each in (self.life.ending.next_deadline(), supervisor.next_start(now)) if each]
         return min(max(min(deadlines) - now, _GLANCE), _LOOK) if deadlines else None

@@ -102,10 +102,10 @@ class Life:
         """Note that the setup script has come to its end."""
         if self.undecided:
             self.fail(exit_code, "the setup script ended without starting the server")
-        elif self.ending.begun:
-            self.ending.exit_code = self.ending.exit_code or exit_code
-        else:
+        elif not self.ending.begun:
             self.begin_ending(exit_code)
+        elif self.serving:
+            self.ending.exit_code = self.ending.exit_code or exit_code
 
     def setup_died(self, code: int) -> None:
         """Note that the process of the setup script was killed; the server does not need it to go on."""

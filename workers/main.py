@@ -15,6 +15,8 @@ from workers.reactor import Reactor
 from workers.sockets import Hub, RunFolder
 from workers.stdio import take_streams
 
+_FAULT = 1  # exit code
+
 
 def serve(settings: Settings) -> int:
     """Serve the setup script of the settings over stdio, until the host has gone or a signal ends it.
@@ -22,9 +24,13 @@ def serve(settings: Settings) -> int:
     :returns: the exit code (cli.md): 0 in the end, 3 if there was nothing to serve, 130 or 143 if it was forced
     """
     _fill_standard_streams()
+    try:
+        folder = RunFolder()
+    except OSError as error:
+        sys.stderr.write(f"scriptling: {error}\n")
+        return _FAULT
     source, sink = take_streams()
     errors = ErrorLog(2)
-    folder = RunFolder()
     home = Home(folder.path, os.urandom(16).hex(), settings)
     children = nursery.fork(folder.path, errors.write_end, lambda: _make_live(home))
     os.close(errors.write_end)

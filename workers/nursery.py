@@ -28,6 +28,7 @@ import msgspec
 
 from workers.sockets import remove_run_folder
 
+_END = 2.0  # seconds that the nursery has to bury its children
 _MOST_DESCRIPTORS = 4  # passed with one request
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -133,8 +134,24 @@ class Nursery:
     def end(self) -> None:
         """Have every child killed, and return when none is left."""
         self._control.close()
+        for seconds, more in ((_END, signal.SIGCONT), (_END, signal.SIGKILL)):
+            if self._has_ended(seconds):
+                break
+            os.kill(self._pid, more)  # somebody has stopped it; its children die with it
         with suppress(ChildProcessError):
             os.waitpid(self._pid, 0)
+
+    def _has_ended(self, seconds: float) -> bool:
+        pidfd = os.pidfd_open(self._pid)
+        try:
+            return bool(select.select([pidfd], [], [], seconds)[0])
+        finally:
+            os.close(pidfd)
+
+    def wake(self) -> None:
+        """Let the nursery go on, if somebody has stopped it."""
+        with suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGCONT)
 
 
 def fork(folder: Path, log_pipe: int, make_live: Callable[[], Live]) -> Nursery:

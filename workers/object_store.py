@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import sys
 import threading
 import time
 from collections import deque
@@ -26,16 +27,18 @@ from scriptling.settings import Settings
 from workers import frames, host_log
 from workers.asking import Asker, Scope
 from workers.crew import Crew
-from workers.exposed import Exposed, available, destroy
+from workers.exposed import Exposed, destroy
 from workers.frames import Call, Calls, Classes, Hello, Init, Kind, Ping, Replies, Reply, Stop, Stopped
 from workers.instances import Instance, Instances
 from workers.outcomes import encode_error
 from workers.remote_objects import remote_value
 from workers.sockets import Line
+from workers.words import available, shown
 
 _SLOW = 2_000_000  # ns; a method known to take longer gives up the lead before it begins
 _OLD = 500_000  # ns that a done reply may wait for others
 _DESTROY_PATIENCE = 0.5  # seconds until object.destroy is answered although __del__ still runs
+_TURN = 0.0005  # seconds that one thread computes while others want to
 _STOP_PATIENCE = 3.0  # seconds for all that is left to be destroyed in
 
 _NULL = b"null"  # what object.destroy is answered with
@@ -88,6 +91,8 @@ class ObjectStore:
 
     def run(self, evaluator: Evaluator) -> None:
         """Resolve the classes, then serve until told to stop."""
+        # A method that computes in Python must not keep others from their turn for as long as Python would let it.
+        sys.setswitchinterval(_TURN)
         host_log.install(self._asker, LEVELS[self._settings.log_level])
         self._line.send(frames.encode(Hello()))
         init = frames.decode_for_child(self._line.recv())
@@ -399,7 +404,7 @@ LOST = "object lost: the process that held it has died; make a new one"
 
 
 def _unknown(object_id: str) -> RpcError:
-    return RpcError(ErrorCode.HANDLER_ERROR, f"unknown object {object_id}")
+    return RpcError(ErrorCode.HANDLER_ERROR, f"unknown object {shown(object_id)}")
 
 
 def _duration_key(task: Task) -> tuple[str, str]:

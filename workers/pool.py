@@ -160,7 +160,7 @@ class Pool:
             self._take_back(seat)
         if ticket.timeout and age > ticket.timeout * 1e9:
             text = f"{ticket.target} did not return within {ticket.timeout:g} s; its worker was killed"
-            supervisor.kill(lane.name, RpcError(ErrorCode.TIMED_OUT, text))
+            supervisor.kill(lane.name, RpcError(ErrorCode.TIMED_OUT, text), now / 1e9)
 
     def _ask_if_dumb(self, seat: Seat, now: int, supervisor: Supervisor) -> None:
         """Take work away from a worker that has not begun it, and replace it if it does not answer at all."""
@@ -168,7 +168,7 @@ class Pool:
         assert lane is not None
         if seat.pinged and now - seat.pinged > _UNRESPONSIVE:
             text = "the worker did not respond any more and was killed"
-            supervisor.kill(lane.name, RpcError(ErrorCode.WORKER_DIED, text))
+            supervisor.kill(lane.name, RpcError(ErrorCode.WORKER_DIED, text), now / 1e9)
         if lane.assigned and not seat.pinged and now - seat.handed_out > _UNBEGUN:
             self._take_back(seat)
             lane.held = True
@@ -183,6 +183,12 @@ class Pool:
         elif now - self._idle_since > _SURPLUS_LIFE:
             for seat in idle[: serving - supervisor.workers]:
                 self.retire(seat)
+
+    def wants_to_retire(self, name: str) -> None:
+        """Let a worker end that has found itself unfit: handlers have left too much in it."""
+        seat = self._seats.get(name)
+        if seat is not None and seat.lane is not None and not seat.lane.retired:
+            self.retire(seat)
 
     def retire(self, seat: Seat) -> None:
         """Let a worker end after what it is doing."""

@@ -31,6 +31,7 @@ from scriptling.protocol.messages import (
 from scriptling.registry import Declaration
 from workers.dispatch import Caller, Dispatcher, Ticket
 from workers.frames import Flag, Kind
+from workers.words import available, shown
 
 _NULL = b"null"
 
@@ -130,8 +131,8 @@ class Service:
     def _handle_other(self, host: Host, request: Request) -> bytes:
         handler = self._others.get(request.method)
         if handler is None:
-            names = ", ".join(sorted([*self._calls, *self._others]))
-            raise RpcError(ErrorCode.METHOD_NOT_FOUND, f"unknown method {request.method} (available: {names})")
+            names = available([*self._calls, *self._others])
+            raise RpcError(ErrorCode.METHOD_NOT_FOUND, f"unknown method {shown(request.method)} (available: {names})")
         return handler(host, request)
 
     def _handshake(self, host: Host, request: Request) -> bytes:
@@ -172,7 +173,7 @@ class Service:
         _require(head.object_id, "object_id")
         _require(head.method, "method")
         if not self.offer.classes:
-            raise RpcError(ErrorCode.HANDLER_ERROR, f"unknown object {head.object_id}")
+            raise RpcError(ErrorCode.HANDLER_ERROR, f"unknown object {shown(head.object_id)}")
         ticket.kind = Kind.METHOD
         ticket.target = head.object_id
         ticket.method = head.method
@@ -197,5 +198,4 @@ def _require(value: str, member: str) -> None:
 
 
 def _unknown(what: str, name: str, names: Mapping[str, object] | frozenset[str]) -> RpcError:
-    available = ", ".join(sorted(names)) or "none"
-    return RpcError(ErrorCode.HANDLER_ERROR, f"unknown {what} {name} (available: {available})")
+    return RpcError(ErrorCode.HANDLER_ERROR, f"unknown {what} {shown(name)} (available: {available(names)})")

@@ -16,6 +16,7 @@ import zmq
 
 CALLS = "calls"
 RELAY = "relay"
+_MOST_QUESTIONS = 1000  # of one thread that wait here; more log records wait, or are dropped, where they are made
 _LAST_WORDS = 500  # ms
 LONGEST_IPC_PATH = 107  # bytes; sun_path of Linux less its end
 
@@ -28,11 +29,14 @@ class RunFolder:
 
     def __init__(self) -> None:
         name = f"scriptling-{os.getpid()}-{os.urandom(6).hex()}"
-        base = Path(os.environ.get("TMPDIR") or "/tmp")
-        if len(os.fsencode(base / name / CALLS)) > LONGEST_IPC_PATH:
-            base = Path("/tmp")
-        self.path = base / name
-        self.path.mkdir(mode=0o700)
+        for base in (os.environ.get("TMPDIR") or "/tmp", "/tmp", "/var/tmp"):
+            self.path = Path(base, name)
+            if len(os.fsencode(self.path / CALLS)) > LONGEST_IPC_PATH:
+                continue
+            with suppress(OSError):
+                self.path.mkdir(mode=0o700)
+                return
+        raise OSError("no folder for the server's sockets can be made; set TMPDIR to one that can be written to")
 
     def remove(self) -> None:
         """Delete the folder and the sockets in it."""
@@ -66,13 +70,14 @@ class Hub:
         try:
             self._context = zmq.Context()
             self.calls = self._bind(folder, CALLS)
-            self.relay = self._bind(folder, RELAY)
+            self.relay = self._bind(folder, RELAY, _MOST_QUESTIONS)
             self._both = [(self.calls, zmq.POLLIN), (self.relay, zmq.POLLIN)]
         finally:
             os.umask(old_mask)
 
-    def _bind(self, folder: Path, name: str) -> zmq.Socket[bytes]:
+    def _bind(self, folder: Path, name: str, most: int = 0) -> zmq.Socket[bytes]:
         socket = _plain(self._context.socket(zmq.ROUTER))
+        socket.rcvhwm = most
         socket.bind(_endpoint(folder, name))
         return socket
 
@@ -108,6 +113,12 @@ def receive(socket: zmq.Socket[bytes]) -> Iterator[tuple[bytes, bytes]]:
         yield identity, frame
         # Asking is cheaper than the exception that tells of an empty socket.
         waiting = bool(int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
+
+
+def send_or_drop(socket: zmq.Socket[bytes], frame: bytes) -> None:
+    """Send one frame, unless as many as may are on their way."""
+    with suppress(zmq.Again):
+        socket.send(frame, zmq.NOBLOCK)
 
 
 def send(socket: zmq.Socket[bytes], identity: bytes, frame: bytes) -> None:
@@ -156,8 +167,9 @@ class Line:
             return None
         return self.socket.recv() if ready else None
 
-    def relay(self) -> zmq.Socket[bytes]:
-        """Return a new socket on *relay*, for one thread."""
+    def relay(self, most: int = 0) -> zmq.Socket[bytes]:
+        """Return a new socket on *relay*, for one thread; ``most`` bounds the messages on their way, 0 does not."""
         socket = _plain(self.context.socket(zmq.DEALER))
+        socket.sndhwm = most
         socket.connect(_endpoint(self._folder, RELAY))
         return socket

@@ -60,9 +60,12 @@ class Staff:
 
     def start(self) -> None:
         """Give birth to the setup process and the workers."""
-        self._start(Role.SETUP)
-        for _ in range(self.supervisor.workers):
-            self._start(Role.WORKER)
+        try:
+            self._start(Role.SETUP)
+            for _ in range(self.supervisor.workers):
+                self._start(Role.WORKER)
+        except NurseryLostError as lost:
+            self._lose_nursery(lost)
 
     def begin(self) -> None:
         """Put the workers into service, and let setup go on: there is something to offer."""
@@ -71,7 +74,7 @@ class Staff:
 
     def _start(self, role: Role) -> None:
         try:
-            child = self.supervisor.start(role)
+            child = self.supervisor.start(role, time.monotonic())
         except OSError as error:
             _log.warning("cannot start another %s: %s", role.name.lower(), error.strerror)
             self.supervisor.hold_back(role, time.monotonic())
@@ -87,6 +90,7 @@ class Staff:
         try:
             self.pool.look(now, self.supervisor)
             self.store.look(now, self.supervisor)
+            self.supervisor.look(now / 1e9)
             if may_start and not self._lost:
                 self._fill(now / 1e9)
         except NurseryLostError as lost:
@@ -202,6 +206,8 @@ class Staff:
         child.stopping = True
         if child.role == Role.STORE:
             self.store.stopped = True
+        elif child.role == Role.WORKER:
+            self.pool.wants_to_retire(child.name)
         else:
             self._life.setup_ended(exit_code)
 

@@ -71,7 +71,7 @@ class StoreLink:
             return
         if self._silent_since and now - self._silent_since > timeout:
             text = "the object store did not respond any more and was killed: some method has kept the interpreter"
-            supervisor.kill(self._name, RpcError(ErrorCode.TIMED_OUT, text))
+            supervisor.kill(self._name, RpcError(ErrorCode.TIMED_OUT, text), now / 1e9)
         if now - self._pinged > min(_PING, timeout / 10):
             self._pinged = now
             self._silent_since = self._silent_since or now

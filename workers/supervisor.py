@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from scriptling.errors import RpcError
+from scriptling.errors import ErrorCode, RpcError
 from workers.nursery import Kill, Nursery, Role, Spawn
 
+_BIRTH = 10.0  # seconds from birth to readiness
+_BURIAL = 1.0  # seconds from a kill to the notice of the death
 _FIRST_PAUSE = 0.25  # seconds, doubled with every further death before readiness
 _LONGEST_PAUSE = 5.0
 _MOST_FAILURES = 10  # deaths in a row before readiness, until the server gives up
@@ -22,6 +24,7 @@ class Child:
     """One child process.
 
     :ivar ready: it has said hello
+    :ivar born: when it was asked for, seconds of the clock; ``killed`` likewise, 0 if we have not killed it
     :ivar stopping: it was told to end, or nothing is wanted of it any more
     :ivar verdict: what the calls that die with it are answered with, if it was us who killed it
     """
@@ -30,6 +33,8 @@ class Child:
     role: Role
     generation: int
     ready: bool = False
+    born: float = 0.0
+    killed: float = 0.0
     stopping: bool = False
     verdict: RpcError | None = None
 
@@ -60,23 +65,24 @@ class Supervisor:
     _births: dict[Role, int] = field(default_factory=dict)
     _failures: dict[Role, _Failures] = field(default_factory=dict)
 
-    def start(self, role: Role) -> Child:
+    def start(self, role: Role, now: float) -> Child:
         """Start one child now.
 
         :raises OSError: there are not enough descriptors for it
         :raises NurseryLostError: nothing can be started any more
         """
         generation = self._births[role] = self._births.get(role, 0) + 1
-        child = Child(f"{role.name.lower()}-{generation}", role, generation)
+        child = Child(f"{role.name.lower()}-{generation}", role, generation, born=now)
         self.nursery.send(Spawn(child.name, role, generation), self.descriptors(child))
         self.children[child.name] = child
         return child
 
-    def kill(self, name: str, verdict: RpcError) -> None:
+    def kill(self, name: str, verdict: RpcError, now: float) -> None:
         """Kill a child; the first verdict given is what its calls are answered with."""
         child = self.children.get(name)
         if child is not None:
             child.verdict = child.verdict or verdict
+            child.killed = now
             self.nursery.send(Kill(name))
 
     def ready(self, name: str) -> Child | None:
@@ -122,6 +128,21 @@ class Supervisor:
         """Return when a start that is held back may happen; None if none is."""
         held_back = (each.not_before for each in self._failures.values() if each.not_before > now)
         return min(held_back, default=None)
+
+    def look(self, now: float) -> None:
+        """Kill children that do not get ready, and see to it that those who were killed are buried."""
+        for child in self.children.values():
+            if not child.ready and not child.killed and now - child.born > _BIRTH:
+                text = f"{child.name} did not get ready within {_BIRTH:g} s; is the folder of the sockets still there?"
+                self.kill(child.name, RpcError(ErrorCode.INTERNAL_ERROR, text), now)
+            elif child.killed and now - child.killed > _BURIAL:
+                child.killed = now
+                self.nursery.wake()
+
+    @property
+    def expecting(self) -> bool:
+        """Whether anybody is about to be ready, or to be dead."""
+        return any(child.killed or not child.ready for child in self.children.values())
 
     def of(self, role: Role) -> list[Child]:
         """Return the children of a role that are wanted."""

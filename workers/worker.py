@@ -7,6 +7,7 @@ half a millisecond, and before a call that is known to take long.
 
 from __future__ import annotations
 
+import _thread
 import os
 import threading
 import time
@@ -24,13 +25,14 @@ from scriptling.registry import Handler
 from scriptling.settings import Settings
 from workers import claims, frames, host_log
 from workers.asking import Asker, Scope
-from workers.frames import Call, Calls, Hello, Init, Ping, Reply
+from workers.frames import Call, Calls, Hello, Init, Ping, Reply, Stopped
 from workers.journal import Writer
 from workers.outcomes import encode_error, run_coroutine
 from workers.remote_objects import RemoteObjects
 from workers.sockets import Line
 
 _SHORT = 200_000  # ns; a call expected to take longer does not keep done replies waiting
+_MOST_THREADS = 100  # that calls may leave behind, until this worker asks to be replaced
 _OLD = 500_000  # ns that a done reply may wait for others
 
 _encode_reply = msgspec.msgpack.Encoder().encode
@@ -97,6 +99,7 @@ class Worker:
         self._durations: dict[str, int] = {}
         self._handlers: dict[str, Handler] = {}
         self._stopping = False
+        self._unfit = False
         self._thread = threading.get_ident()
         self._pid = os.getpid()
         self._asker = Asker(post.line, post.name, post.key, settings.max_depth)
@@ -108,6 +111,9 @@ class Worker:
         while not self._stopping:
             self._take_frame()
             self._work()
+            if not self._unfit and _thread._count() > _MOST_THREADS:
+                self._unfit = True
+                self._post.line.send(frames.encode(Stopped()))
 
     def _greet(self) -> None:
         self._post.line.send(frames.encode(Hello()))

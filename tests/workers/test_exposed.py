@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from scriptling.errors import ErrorCode, RpcError
-from workers.exposed import Exposed, available, destroy
+from workers.exposed import Exposed, destroy
+from workers.words import available
 
 
 class Base:

@@ -12,7 +12,7 @@ IMPURE = {
     "asyncio", "datetime", "fcntl", "mmap", "multiprocess", "multiprocessing", "os", "select", "selectors", "signal",
     "socket", "subprocess", "sys", "threading", "time", "zmq",
 }  # fmt: skip
-PURE = ["dispatch", "ending", "frames", "opening", "relay", "service", "session", "store_link", "supervisor"]
+PURE = ["dispatch", "ending", "frames", "opening", "relay", "service", "session", "store_link", "supervisor", "words"]
 
 
 @cache

@@ -78,7 +78,7 @@ class Setting:
         self.sent.append((name, frames.decode_for_child(frame)))
 
     def be_born(self) -> Process:
-        child = self.supervisor.start(Role.WORKER)
+        child = self.supervisor.start(Role.WORKER, 0.0)
         process = Process(child, self.nursery.descriptors[-1])
         self.processes.append(process)
         self.supervisor.ready(child.name)
@@ -153,7 +153,7 @@ def test_a_worker_is_told_what_is_served_before_anything_else() -> None:
 
 def test_workers_that_are_not_ready_get_nothing() -> None:
     made = Setting(0)
-    child = made.supervisor.start(Role.WORKER)
+    child = made.supervisor.start(Role.WORKER, 0.0)
     made.processes.append(Process(child, made.nursery.descriptors[-1]))
     made.submit(1)
     assert made.pool.starting == 1
@@ -366,7 +366,7 @@ def test_an_idle_worker_may_die_unnoticed(setting: Setting) -> None:
 
 def test_a_worker_that_dies_before_it_is_in_service_owes_nothing() -> None:
     made = Setting(0)
-    child = made.supervisor.start(Role.WORKER)
+    child = made.supervisor.start(Role.WORKER, 0.0)
     process = Process(child, made.nursery.descriptors[-1])
     made.die(process, 1)
     assert made.pool.starting == 0

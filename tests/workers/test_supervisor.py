@@ -22,13 +22,13 @@ class Setting:
 
     def die_early(self, times: int, now: float = 100.0, role: Role = Role.WORKER) -> None:
         for _ in range(times):
-            self.supervisor.died(self.supervisor.start(role).name, now)
+            self.supervisor.died(self.supervisor.start(role, 0.0).name, now)
 
 
 def test_children_are_named_by_their_role_and_counted() -> None:
     setting = Setting()
     for role in (Role.SETUP, Role.WORKER, Role.WORKER, Role.STORE):
-        setting.supervisor.start(role)
+        setting.supervisor.start(role, 0.0)
     assert setting.nursery.requests == [
         Spawn("setup-1", Role.SETUP, 1),
         Spawn("worker-1", Role.WORKER, 1),
@@ -40,13 +40,13 @@ def test_children_are_named_by_their_role_and_counted() -> None:
 
 def test_names_are_never_used_again() -> None:
     setting = Setting()
-    setting.supervisor.died(setting.supervisor.start(Role.WORKER).name, 0)
-    assert setting.supervisor.start(Role.WORKER).name == "worker-2"
+    setting.supervisor.died(setting.supervisor.start(Role.WORKER, 0.0).name, 0)
+    assert setting.supervisor.start(Role.WORKER, 0.0).name == "worker-2"
 
 
 def test_children_that_were_told_to_stop_do_not_count() -> None:
     supervisor = Setting().supervisor
-    first, second = supervisor.start(Role.WORKER), supervisor.start(Role.WORKER)
+    first, second = supervisor.start(Role.WORKER, 0.0), supervisor.start(Role.WORKER, 0.0)
     first.stopping = True
     assert supervisor.of(Role.WORKER) == [second]
     assert supervisor.of(Role.STORE) == []
@@ -54,7 +54,7 @@ def test_children_that_were_told_to_stop_do_not_count() -> None:
 
 def test_a_child_that_had_got_ready_is_replaced_at_once() -> None:
     supervisor = Setting().supervisor
-    child = supervisor.start(Role.WORKER)
+    child = supervisor.start(Role.WORKER, 0.0)
     assert supervisor.ready(child.name) is child
     assert supervisor.died(child.name, 100.0) is child
     assert supervisor.of(Role.WORKER) == []
@@ -94,7 +94,7 @@ def test_a_start_that_is_due_is_not_waited_for() -> None:
 def test_readiness_forgives() -> None:
     setting = Setting()
     setting.die_early(5)
-    setting.supervisor.ready(setting.supervisor.start(Role.WORKER).name)
+    setting.supervisor.ready(setting.supervisor.start(Role.WORKER, 0.0).name)
     assert setting.supervisor.may_start(Role.WORKER, 0.0)
     setting.die_early(1, 100.0)
     assert setting.supervisor.next_start(100.0) == 100.25
@@ -118,7 +118,7 @@ def test_a_fault_at_every_start_ends_the_server_with_the_reason() -> None:
 def test_a_child_that_was_told_to_stop_may_die_before_it_was_ready() -> None:
     supervisor = Setting().supervisor
     for _ in range(20):
-        child = supervisor.start(Role.WORKER)
+        child = supervisor.start(Role.WORKER, 0.0)
         child.stopping = True
         supervisor.died(child.name, 100.0)
     assert supervisor.may_start(Role.WORKER, 100.0)
@@ -126,7 +126,7 @@ def test_a_child_that_was_told_to_stop_may_die_before_it_was_ready() -> None:
 
 def test_a_death_is_counted_once() -> None:
     supervisor = Setting().supervisor
-    child = supervisor.start(Role.WORKER)
+    child = supervisor.start(Role.WORKER, 0.0)
     assert supervisor.died(child.name, 1.0) is child
     assert supervisor.died(child.name, 2.0) is None
     assert supervisor.ready(child.name) is None
@@ -135,17 +135,17 @@ def test_a_death_is_counted_once() -> None:
 
 def test_the_first_verdict_is_the_one_that_counts() -> None:
     setting = Setting()
-    child = setting.supervisor.start(Role.WORKER)
+    child = setting.supervisor.start(Role.WORKER, 0.0)
     first, second = RpcError(1, "late"), RpcError(2, "mute")
-    setting.supervisor.kill(child.name, first)
-    setting.supervisor.kill(child.name, second)
+    setting.supervisor.kill(child.name, first, 0.0)
+    setting.supervisor.kill(child.name, second, 0.0)
     assert child.verdict is first
     assert [number for _, number in setting.nursery.kills] == [signal.SIGKILL, signal.SIGKILL]
 
 
 def test_nobody_is_killed_after_their_death() -> None:
     setting = Setting()
-    child = setting.supervisor.start(Role.WORKER)
+    child = setting.supervisor.start(Role.WORKER, 0.0)
     setting.supervisor.died(child.name, 1.0)
-    setting.supervisor.kill(child.name, RpcError(1, "late"))
+    setting.supervisor.kill(child.name, RpcError(1, "late"), 0.0)
     assert setting.nursery.kills == []
