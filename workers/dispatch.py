@@ -87,6 +87,11 @@ class Lane:
         self.settled = 0
 
     @property
+    def is_long(self) -> bool:
+        """Whether it is in a call that is long, waits, or is known to become long."""
+        return self.held or self.ahead > HORIZON
+
+    @property
     def idle(self) -> bool:
         """Whether nothing is assigned to it."""
         return not self.assigned
@@ -152,13 +157,13 @@ class Dispatcher:
         """How many lanes are in a long call while calls that are known to be short wait in the queue."""
         estimates = self._estimates
         if any(estimates.get(ticket.target, HORIZON) < HORIZON for ticket in islice(self.queue, _NEAR)):
-            return sum(1 for lane in self.lanes.values() if lane.held and not lane.waiting)
+            return sum(1 for lane in self.lanes.values() if lane.is_long and not lane.waiting)
         return 0
 
     @property
     def free(self) -> bool:
-        """Whether any lane may be given something."""
-        return any(not (lane.held or lane.retired) for lane in self.lanes.values())
+        """Whether any lane has room, or will have within about the time that may lie ahead of it."""
+        return any(not (lane.is_long or lane.retired) for lane in self.lanes.values())
 
     @property
     def serving(self) -> int:

@@ -22,6 +22,7 @@ from workers.store_link import StoreLink
 from workers.supervisor import Child, CrashLoopError, Supervisor
 
 _FAULT = 1  # exit code of a server that cannot go on
+_MOST_FOR_SHORT_CALLS = 16  # workers lent because others are in long calls
 _MOST_BIRTHS = 8  # asked of the nursery at one look, so that its queue never fills
 
 _log = logging.getLogger("scriptling.staff")
@@ -99,13 +100,12 @@ class Staff:
     def _fill(self, now: float) -> None:
         """Replace children that are missing; lend workers while there is work for them.
 
-        They are lent for workers that wait for callbacks, and, as many again as there should be, for workers that long
-        calls have taken from short ones.
+        They are lent for workers that wait for callbacks, and for those that long calls have taken from short ones.
         """
         supervisor, dispatcher = self.supervisor, self._dispatcher
         present = len(supervisor.of(Role.WORKER))
         if dispatcher.queue:
-            present = dispatcher.serving + self.pool.starting - min(dispatcher.hogged, supervisor.workers)
+            present = dispatcher.serving + self.pool.starting - min(dispatcher.hogged, _MOST_FOR_SHORT_CALLS)
         if supervisor.may_start(Role.WORKER, now):
             for _ in range(min(supervisor.workers - present, _MOST_BIRTHS)):
                 self._start(Role.WORKER)

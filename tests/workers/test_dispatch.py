@@ -488,3 +488,16 @@ def test_workers_in_long_calls_count_as_hogged_only_while_short_calls_wait() -> 
     assert dispatcher.hogged == 0
     submit(dispatcher, 1, "short")
     assert dispatcher.hogged == 1
+
+
+def test_a_worker_that_is_given_a_long_call_has_no_room_from_then_on() -> None:
+    dispatcher = Dispatcher(1)
+    dispatcher.add_lane("worker-1")
+    measure(dispatcher, "long", 50 * HORIZON)
+    measure(dispatcher, "short", 1000)
+    assert dispatcher.free
+    submit(dispatcher, 1, "long")
+    submit(dispatcher, 1, "short")
+    dispatcher.assign()
+    assert not dispatcher.free
+    assert dispatcher.hogged == 1
