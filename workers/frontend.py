@@ -15,6 +15,7 @@ from workers.opening import Opening
 from workers.reactor import Reactor
 from workers.sockets import Hub
 from workers.staff import Staff
+from workers.words import counted
 
 _GLANCE = 0.005  # seconds between looks at workers that have work behind what they do
 _LOOK = 0.05  # seconds between looks at workers that do one thing
@@ -121,8 +122,7 @@ def _log_offer(opening: Opening, workers: int) -> None:
     for what, entries in (("function", declared.functions), ("class", declared.classes)):
         for entry in entries:
             _log.debug("%s %s is %s", what, entry.name, entry.handler.reference, extra=about)
-    counts = (len(declared.functions), len(declared.classes), len(declared.constants))
-    _log.info(
-        "ready: %s %s with %d functions, %d classes, %d constants on %d workers",
-        declared.library, declared.version, *counts, workers, extra=about,
-    )  # fmt: skip
+    kinds = (("function", declared.functions), ("class", declared.classes), ("constant", declared.constants))
+    offered = ", ".join(counted(len(entries), what) for what, entries in kinds)
+    name = f"{declared.library} {declared.version}".rstrip()
+    _log.info("ready: %s with %s on %s", name, offered, counted(workers, "worker"), extra=about)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 from scriptling import log
 from scriptling.settings import Settings
@@ -34,6 +35,7 @@ def serve(settings: Settings) -> int:
     home = Home(folder.path, os.urandom(16).hex(), settings)
     children = nursery.fork(folder.path, errors.write_end, lambda: _make_live(home))
     os.close(errors.write_end)
+    _allow_many_descriptors()
     log.configure(settings.log_level, settings.log_format, errors.put)
     try:
         return _run(home, children, errors, source, sink)
@@ -54,6 +56,15 @@ def _fill_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
     sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+
+
+def _allow_many_descriptors() -> None:
+    """Let the front-end have as many descriptors as it may: every thread of a child that asks takes one."""
+    import resource  # noqa: PLC0415 - not in children, whose user code may rely on the usual limit
+
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _make_live(home: Home) -> Live:

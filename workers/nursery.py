@@ -140,6 +140,7 @@ class Nursery:
             os.kill(self._pid, more)  # somebody has stopped it; its children die with it
         with suppress(ChildProcessError):
             os.waitpid(self._pid, 0)
+        _kill_all(_children_of_this_process)  # there are some if the nursery was killed
 
     def _has_ended(self, seconds: float) -> bool:
         pidfd = os.pidfd_open(self._pid)
@@ -161,6 +162,7 @@ def fork(folder: Path, log_pipe: int, make_live: Callable[[], Live]) -> Nursery:
     :param log_pipe: becomes stdout and stderr of the nursery and all children
     :param make_live: called in the nursery, imports what children need, and returns what a child does
     """
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)  # if the nursery is killed, what it watched over comes to this process
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     pid = os.fork()
     if pid:
@@ -310,10 +312,7 @@ class _Keeper:
         return [pid for pid in _children_of_this_process() if pid not in ours]
 
     def _kill_orphans(self) -> None:
-        """Kill them, again and again, because what the dead leave behind becomes ours."""
-        while pids := self._orphans():
-            for pid in pids:
-                _kill_and_reap(pid)
+        _kill_all(self._orphans)
 
     def _reap_orphans(self) -> None:
         with suppress(BlockingIOError):
@@ -331,6 +330,13 @@ class _Keeper:
 
 def _only_wake(number: int, frame: object) -> None:
     return None
+
+
+def _kill_all(remaining: Callable[[], list[int]]) -> None:
+    """Kill processes again and again until none remains, because what the dead leave behind becomes ours."""
+    while pids := remaining():
+        for pid in pids:
+            _kill_and_reap(pid)
 
 
 def _kill_and_reap(pid: int) -> None:

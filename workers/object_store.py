@@ -30,7 +30,7 @@ from workers.crew import Crew
 from workers.exposed import Exposed, destroy
 from workers.frames import Call, Calls, Classes, Hello, Init, Kind, Ping, Replies, Reply, Stop, Stopped
 from workers.instances import Instance, Instances
-from workers.outcomes import encode_error
+from workers.outcomes import check_size, encode_error
 from workers.remote_objects import remote_value
 from workers.sockets import Line
 from workers.words import available, shown
@@ -54,7 +54,7 @@ class Task:
     instance: Instance[Task] | None = None
     since: float = 0.0
     answered: bool = False
-    asking: bool = False
+    asking: int = 0
 
 
 @dataclass
@@ -291,7 +291,7 @@ class ObjectStore:
         params = decode_params(task.call.params, ObjectCall)
         args, kwargs = self._asker.decoder(scope).arguments(params.args, params.kwargs)
         result = self._classes[instance.class_name].call(instance.value, task.call.method, args, kwargs)
-        return self._asker.encoder(scope).encode(result)
+        return check_size(self._asker.encoder(scope).encode(result), self._settings.max_message)
 
     def _construct(self, call: Call, scope: Scope) -> bytes:
         exposed = self._classes[call.target]
@@ -333,17 +333,17 @@ class ObjectStore:
     def _pause(self, task: Task) -> None:
         """Let others lead, and use the object, while this thread waits (the callback may call the object again)."""
         self._crew.give_up_lead()
-        task.asking = True
-        if task.instance is not None:
-            with self._mutex:
+        with self._mutex:
+            task.asking += 1  # a method may ask from several threads of its own
+            if task.instance is not None and task.asking == 1:
                 self._release(task.instance)
 
     def _resume(self, task: Task) -> None:
-        task.asking = False
         instance = task.instance
-        if instance is None:
-            return
         with self._mutex:
+            task.asking -= 1
+            if instance is None or task.asking:
+                return
             if not instance.busy:
                 instance.busy = True
                 return

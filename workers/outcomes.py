@@ -22,6 +22,18 @@ def encode_error(error: BaseException, show_traceback: bool) -> bytes:
     return encode_error_object(describe_exception(error, show_traceback))
 
 
+def check_size(payload: bytes, most: int) -> bytes:
+    """Return an encoded result if it is no larger than a message may be.
+
+    :param most: MiB
+    :raises Unsendable: it is larger; the host would have to wait for it, and everybody else behind it
+    """
+    if len(payload) > most << 20:
+        size = len(payload) / (1 << 20)
+        raise Unsendable(f"the result takes {size:.0f} MiB, and at most {most} can be sent (--max-message)")
+    return payload
+
+
 def run_coroutine(coroutine: CoroutineType[Any, Any, Any]) -> Any:
     """Run an ``async def`` handler or method to its end."""
     import asyncio  # noqa: PLC0415 - 40 ms that only asynchronous handlers need

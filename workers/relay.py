@@ -67,21 +67,27 @@ class Relay:
         self._send = send
         self._cap = cap
         self._open: set[Question] = set()
+        self._strangers = 0
 
     def receive(self, route: bytes, frame: bytes) -> Lane | None:
         """Take one question or log record, and return the lane that waits now, if it is a worker's."""
         try:
             message = frames.decode_from_relay(frame)
         except msgspec.DecodeError:
-            _log.warning("something that is not a process of ours has sent to the relay socket; it is ignored")
+            self._note_stranger()
             return None
         if message.key != self._key:
-            _log.warning("a message without this run's key has come to the relay socket; it is ignored")
+            self._note_stranger()
         elif isinstance(message, Ask):
             return self._take_question(route, message)
         else:
             self._log_to_host(message.session, message.params)
         return None
+
+    def _note_stranger(self) -> None:
+        self._strangers += 1
+        if self._strangers == 1:
+            _log.warning("something that is not a process of ours sends to the relay socket; it is ignored")
 
     def _take_question(self, route: bytes, ask: Ask) -> Lane | None:
         lane = self._dispatcher.lanes.get(ask.child)

@@ -250,6 +250,8 @@ class Staff:
             self.store.died(child, notice.code)
         elif not child.stopping:
             self._bury_setup(notice.code)
+        if not (child.ready or self._home.folder.exists()):
+            self._life.fail(_FAULT, f"the folder of the server's sockets, {self._home.folder}, has been removed")
         try:
             self.supervisor.died(child.name, time.monotonic())
         except CrashLoopError as crash:

@@ -95,7 +95,11 @@ class Sink:
 
     def put_line(self, message: bytes) -> None:
         """Add one message and its line end."""
-        self.put(message + b"\n")
+        if len(message) < _JOIN:
+            self.put(message + b"\n")
+        else:
+            self.put(message)
+            self.put(b"\n")
 
     def flush(self) -> None:
         """Write what the other side takes now. A side that does not read any more closes the sink."""
@@ -114,7 +118,7 @@ class Sink:
                 return
 
     def _next(self) -> bytes | memoryview:
-        if len(self._queue) == 1:
+        if len(self._queue) == 1 or len(self._queue[0]) >= _JOIN:
             return self._queue.popleft()
         pieces = []
         size = 0

@@ -27,7 +27,7 @@ from workers import claims, frames, host_log
 from workers.asking import Asker, Scope
 from workers.frames import Call, Calls, Hello, Init, Ping, Reply, Stopped
 from workers.journal import Writer
-from workers.outcomes import encode_error, run_coroutine
+from workers.outcomes import check_size, encode_error, run_coroutine
 from workers.remote_objects import RemoteObjects
 from workers.sockets import Line
 
@@ -187,7 +187,7 @@ class Worker:
         result: Any = function(*args, **kwargs)
         if type(result) is CoroutineType:
             result = run_coroutine(result)
-        return self._asker.encoder(scope).encode(result)
+        return check_size(self._asker.encoder(scope).encode(result), self._settings.max_message)
 
 
 def _nothing() -> None:

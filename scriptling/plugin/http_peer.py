@@ -149,7 +149,7 @@ class HttpPeer:
                 raise PluginTimeout(self._too_late(what, timeout), ErrorCode.TIMED_OUT) from error
             if isinstance(error, (OSError, http.client.HTTPException)):
                 sentence = f"{self.label} cannot be reached, or broke off: {str(error) or type(error).__name__}"
-                raise PluginCrashed(sentence, ErrorCode.WORKER_DIED) from error
+                raise PluginCrashed(sentence, ErrorCode.WORKER_DIED) from None
             raise
         self._keep(connection, answer)
         return answer.status, body

@@ -287,7 +287,7 @@ def _shake_hands(peer: Peer, timeout: float) -> HandshakeResult:
     except PluginTimeout as error:
         raise HandshakeTimeout(str(error), error.code) from error
     except PluginCallError as error:
-        raise PluginLoadError(str(error)) from error
+        raise PluginLoadError(str(error)) from None
 
 
 def _plugin_connection(library: Library, peer: Peer, agreed: HandshakeResult) -> ScriptlingConnection:

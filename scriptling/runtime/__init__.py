@@ -10,6 +10,7 @@ from typing import Any
 from scriptling.runtime import context
 
 _LIBRARIES = ("plugin",)
+_NOT_YET = ("background", "http", "jsonrpc", "kv", "sandbox", "sync")
 
 __all__ = ["plugin", "server_running", "start_server"]
 
@@ -33,6 +34,8 @@ def server_running() -> bool:
 
 
 def __getattr__(name: str) -> Any:
+    if name in _NOT_YET:
+        raise AttributeError(f"scriptling.runtime.{name} is not available in this version")
     if name not in _LIBRARIES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module  # noqa: PLC0415 - most scripts import the library by its full name
