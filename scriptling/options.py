@@ -262,7 +262,9 @@ def _read_short(word: str, rest: list[str]) -> list[tuple[Option, str]]:
     for place, letter in enumerate(word[1:], start=2):
         option = BY_SHORT.get(letter)
         if option is None:
-            raise UsageError(unknown(f"-{letter}", [f"-{short}" for short in BY_SHORT]))
+            raise UsageError(
+                unknown(f"-{letter}", [f"-{short}" for short, known in BY_SHORT.items() if known.available])
+            )
         if option.metavar:
             return [*found, (option, word[place:] or _next(option, f"-{letter}", rest))]
         found.append((option, "true"))

@@ -27,7 +27,8 @@ from scriptling.settings import Settings
 from workers import frames, host_log
 from workers.asking import Asker, Scope
 from workers.crew import Crew
-from workers.exposed import Exposed, destroy
+from workers.exposed import Exposed
+from workers.finalisers import destroy
 from workers.frames import Call, Calls, Classes, Hello, Init, Kind, Ping, Replies, Reply, Stop, Stopped
 from workers.instances import Instance, Instances
 from workers.outcomes import check_size, encode_error

@@ -11,6 +11,7 @@ import msgspec
 from scriptling.protocol.messages import ClassSchema
 from scriptling.protocol.values import RemoteRef
 from workers.asking import Asker, Scope
+from workers.finalisers import disarm
 from workers.frames import Init, Want
 
 
@@ -38,6 +39,7 @@ class RemoteObjects:
         if name is None:
             return None
         bare = self._asker.ask(scope, Want.ADOPT, name, pickle.dumps(value))
+        disarm(value)  # it lives in the store from now on; what stays here is a copy
         return {"type": "remote", "remote": msgspec.json.decode(bare)}
 
 

@@ -252,6 +252,7 @@ class Staff:
             self._bury_setup(notice.code)
         if not (child.ready or self._home.folder.exists()):
             self._life.fail(_FAULT, f"the folder of the server's sockets, {self._home.folder}, has been removed")
+            self._life.begin_ending(_FAULT, grace=0)
         try:
             self.supervisor.died(child.name, time.monotonic())
         except CrashLoopError as crash:

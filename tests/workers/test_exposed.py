@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from scriptling.errors import ErrorCode, RpcError
-from workers.exposed import Exposed, destroy
+from workers.exposed import Exposed
+from workers.finalisers import destroy
 from workers.words import available
 
 
