@@ -6,7 +6,8 @@ the :class:`Declaration` that travels, encoded, to the front-end, every worker a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -71,6 +72,12 @@ class Declaration(msgspec.Struct, frozen=True):
         return bool(self.library)
 
 
+Copy = Callable[[], bytes]
+"""Pickles a function or class by value."""
+
+T = TypeVar("T", FunctionDeclaration, ClassDeclaration)
+
+
 class Registry:
     """The registrations of one setup script, in the order of their names' first appearance.
 
@@ -84,6 +91,7 @@ class Registry:
         self._functions: dict[str, FunctionDeclaration] = {}
         self._constants: dict[str, ConstantDeclaration] = {}
         self._classes: dict[str, ClassDeclaration] = {}
+        self._copies: dict[tuple[type, str], Copy] = {}
 
     def serve(self, name: str, version: str = "", description: str = "") -> bool:
         """Name the library; a leading ``plugin.`` is dropped (protocol section 3)."""
@@ -91,10 +99,14 @@ class Registry:
             self._library = (name.removeprefix("plugin."), version, description)
         return not self.frozen
 
-    def add_function(self, function: FunctionDeclaration) -> bool:
-        """Add one function; False if the server has started."""
+    def add_function(self, function: FunctionDeclaration, copy: Copy | None = None) -> bool:
+        """Add one function; False if the server has started.
+
+        :param copy: for a handler that travels by value, makes the copy that is to travel
+        """
         if not self.frozen:
             self._functions[function.name] = function
+            self._note_copy(function, copy)
         return not self.frozen
 
     def add_constant(self, constant: ConstantDeclaration) -> bool:
@@ -103,21 +115,36 @@ class Registry:
             self._constants[constant.name] = constant
         return not self.frozen
 
-    def add_class(self, declared: ClassDeclaration) -> bool:
-        """Add one class; False if the server has started."""
+    def add_class(self, declared: ClassDeclaration, copy: Copy | None = None) -> bool:
+        """Add one class; False if the server has started. ``copy`` as for :meth:`add_function`."""
         if not self.frozen:
             self._classes[declared.name] = declared
+            self._note_copy(declared, copy)
         return not self.frozen
 
+    def _note_copy(self, declared: FunctionDeclaration | ClassDeclaration, copy: Copy | None) -> None:
+        if copy is not None:
+            self._copies[type(declared), declared.name] = copy
+
+    def _with_copy(self, declared: T) -> T:
+        """Return a declaration with its handler as it is by now: it may refer to what the script has defined since."""
+        copy = self._copies.get((type(declared), declared.name))
+        if copy is None or not declared.handler.pickled:
+            return declared
+        return msgspec.structs.replace(declared, handler=Handler(declared.handler.reference, copy()))
+
     def freeze(self) -> Declaration:
-        """Accept nothing more, and return what there is."""
+        """Accept nothing more, and return what there is.
+
+        :raises RegistrationError: what a handler refers to by now cannot travel to another process
+        """
         self.frozen = True
         name, version, description = self._library
         return Declaration(
             name,
             version,
             description,
-            tuple(self._functions.values()),
+            tuple(self._with_copy(function) for function in self._functions.values()),
             tuple(self._constants.values()),
-            tuple(self._classes.values()),
+            tuple(self._with_copy(declared) for declared in self._classes.values()),
         )

@@ -101,7 +101,7 @@ def _add_function(name: str, handler: str | Callable[..., Any], timeout: float |
         from scriptling.schema import describe_callable  # noqa: PLC0415 - only functions by value need it here
 
         schema = describe_callable(name, handler)
-    registry.add_function(FunctionDeclaration(name, made, timeout, schema))
+    registry.add_function(FunctionDeclaration(name, made, timeout, schema), lambda: _pickle(call, handler))
 
 
 def _check_name(call: str, name: object) -> None:
@@ -165,7 +165,7 @@ def _add_class(name: str, handler: str | type) -> None:
     call = f"register_class({name!r})"
     registry = _open_registry(call)
     if registry is not None:
-        registry.add_class(ClassDeclaration(name, _make_handler(call, handler)))
+        registry.add_class(ClassDeclaration(name, _make_handler(call, handler)), lambda: _pickle(call, handler))
 
 
 def _open_registry(call: str) -> Registry | None:
@@ -190,7 +190,7 @@ def _make_handler(call: str, handler: str | Callable[..., Any]) -> Handler:
     return Handler(name, _pickle(call, handler))
 
 
-def _pickle(call: str, handler: Callable[..., Any]) -> bytes:
+def _pickle(call: str, handler: object) -> bytes:
     import cloudpickle  # noqa: PLC0415 - only functions that travel by value need it
 
     try:
