@@ -5,8 +5,9 @@ the queue, one lane (a worker), or the object store. It leaves by :meth:`Dispatc
 by nothing else, which is what makes "one answer for each call" a property of this file.
 
 Work is handed out in batches, because a frame costs as much as several small calls, but never more than about a
-millisecond of it ahead of a worker, by the measured time of each handler; a handler not measured yet gets an idle
-worker to itself. What a stuck worker has not begun comes back through :meth:`Dispatcher.give_back`.
+millisecond of it behind the call that a worker is in, by the measured time of each handler; one call of up to two
+milliseconds may lie there, so that the worker need not wait for it. A handler not measured yet gets an idle worker to
+itself. What a stuck worker has not begun comes back through :meth:`Dispatcher.give_back`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from workers.frames import Reply
 
 HORIZON = 1_000_000  # ns of work that may lie ahead of a worker
 _LOW = HORIZON // 2  # ns; a worker is given more only when less than this is left, so that frames stay large
+_UNKNOWN = 2 * HORIZON + 1  # ns; what has not been measured shares a worker with nothing
+LONG = 5 * HORIZON  # ns of one call, from which on others should not have to wait for its worker
 MOST_AHEAD = 256  # calls; the claim pipe and the journal are sized for it
 STALL = 5_000_000_000  # ns without any answer from the host until calls behind waiting ones are refused
 _NEAR = 64  # calls at the head of the queue that are looked at for short ones
@@ -87,9 +90,16 @@ class Lane:
         self.settled = 0
 
     @property
+    def has_room(self) -> bool:
+        """Whether it is to be given more: it has little left, or nothing behind one call of ordinary length."""
+        if self.held or self.retired:
+            return False
+        return self.ahead <= _LOW or (len(self.assigned) == 1 and self.ahead <= 2 * HORIZON)
+
+    @property
     def is_long(self) -> bool:
         """Whether it is in a call that is long, waits, or is known to become long."""
-        return self.held or self.ahead > HORIZON
+        return self.held or self.ahead > LONG
 
     @property
     def idle(self) -> bool:
@@ -179,7 +189,7 @@ class Dispatcher:
         """Hand out from the queue what may be handed out now: least loaded lanes first, in equal shares."""
         if not self.queue or self.too_deep:
             return []
-        open_lanes = [lane for lane in self.lanes.values() if not (lane.held or lane.retired) and lane.ahead <= _LOW]
+        open_lanes = [lane for lane in self.lanes.values() if lane.has_room]
         open_lanes.sort(key=_load)
         handed_out = []
         while open_lanes and self.queue:
@@ -193,10 +203,11 @@ class Dispatcher:
     def _fill(self, lane: Lane, share: int) -> list[Ticket]:
         batch: list[Ticket] = []
         queue, assigned, estimates = self.queue, lane.assigned, self._estimates
+        running = next(iter(assigned.values())).estimate if assigned else 0
         while queue and len(batch) < share and len(assigned) < MOST_AHEAD:
             ticket = queue[0]
-            estimate = estimates.get(ticket.target, HORIZON)
-            if assigned and lane.ahead + estimate > HORIZON:
+            estimate = estimates.get(ticket.target, _UNKNOWN)
+            if assigned and lane.ahead - running + estimate > (HORIZON if len(assigned) > 1 else 2 * HORIZON):
                 break
             queue.popleft()
             ticket.estimate = estimate
