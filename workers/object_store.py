@@ -12,8 +12,6 @@ import pickle
 import sys
 import threading
 import time
-from collections import deque
-from dataclasses import dataclass, field
 from typing import Any
 
 from scriptling.errors import ErrorCode, RpcError
@@ -34,6 +32,7 @@ from workers.instances import Instance, Instances
 from workers.outcomes import check_size, encode_error
 from workers.remote_objects import remote_value
 from workers.sockets import Line
+from workers.tasks import Ledger, Task
 from workers.words import available, shown
 
 _SLOW = 2_000_000  # ns; a method known to take longer gives up the lead before it begins
@@ -45,27 +44,6 @@ _STOP_PATIENCE = 3.0  # seconds for all that is left to be destroyed in
 _NULL = b"null"  # what object.destroy is answered with
 
 _log = logging.getLogger("scriptling.store")
-
-
-@dataclass(eq=False)
-class Task:
-    """A call that is ready to run, with the object it is for."""
-
-    call: Call
-    instance: Instance[Task] | None = None
-    since: float = 0.0
-    answered: bool = False
-    asking: int = 0
-
-
-@dataclass
-class Ledger:
-    """What runs, what is ready, and what is done; changed under the store's mutex."""
-
-    ready: deque[Task] = field(default_factory=deque)
-    running: dict[int, Task] = field(default_factory=dict)
-    done: deque[Reply] = field(default_factory=deque)
-    durations: dict[tuple[str, str], int] = field(default_factory=dict)
 
 
 class ObjectStore:
@@ -136,7 +114,7 @@ class ObjectStore:
             while ledger.ready:
                 task = ledger.ready.popleft()
                 self._crew.working()
-                if ledger.durations.get(_duration_key(task), 0) > _SLOW:
+                if ledger.durations.get(task.kind_of_work, 0) > _SLOW:
                     self._crew.give_up_lead()
                 now = self._run(task)
                 if not self._crew.rested():
@@ -257,7 +235,7 @@ class ObjectStore:
         now = time.monotonic_ns()
         with self._mutex:
             del self._ledger.running[me]
-            self._ledger.durations[_duration_key(task)] = now - begun
+            self._ledger.durations[task.kind_of_work] = now - begun
             if not task.answered:
                 self._put(task.call, failed, payload, now - begun)
             if task.instance is not None:
@@ -406,9 +384,3 @@ LOST = "object lost: the process that held it has died; make a new one"
 
 def _unknown(object_id: str) -> RpcError:
     return RpcError(ErrorCode.HANDLER_ERROR, f"unknown object {shown(object_id)}")
-
-
-def _duration_key(task: Task) -> tuple[str, str]:
-    if task.instance is None:
-        return "", task.call.target
-    return task.instance.class_name, task.call.method or "__del__"

@@ -1,0 +1,37 @@
+"""What the object store has to do, does, and has done."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from workers.frames import Call, Reply
+from workers.instances import Instance
+
+
+@dataclass(eq=False)
+class Task:
+    """A call that is ready to run, with the object it is for."""
+
+    call: Call
+    instance: Instance[Task] | None = None
+    since: float = 0.0
+    answered: bool = False
+    asking: int = 0
+
+    @property
+    def kind_of_work(self) -> tuple[str, str]:
+        """Class and method, by which durations are remembered."""
+        if self.instance is None:
+            return "", self.call.target
+        return self.instance.class_name, self.call.method or "__del__"
+
+
+@dataclass
+class Ledger:
+    """What runs, what is ready, and what is done; changed under the store's mutex."""
+
+    ready: deque[Task] = field(default_factory=deque)
+    running: dict[int, Task] = field(default_factory=dict)
+    done: deque[Reply] = field(default_factory=deque)
+    durations: dict[tuple[str, str], int] = field(default_factory=dict)
