@@ -10,7 +10,7 @@ from scriptling.protocol.jsonrpc import encode_error_object
 from workers import frames
 from workers.dispatch import Dispatcher
 from workers.frames import Calls, Init, Ping, Replies
-from workers.pool import as_call, describe_death
+from workers.pool import as_call, describe_death, describe_end
 from workers.supervisor import Child, Supervisor
 
 _PING = 200_000_000  # ns between two pings, at most
@@ -29,6 +29,7 @@ class StoreLink:
         self._send = send
         self._name = ""
         self._serving = False
+        self._told_to_stop = False
         self._pinged = 0
         self._silent_since = 0
         self.stopped = True
@@ -89,6 +90,7 @@ class StoreLink:
     def stop(self) -> None:
         """Have every object destroyed; it says when it has stopped."""
         if self._name and not self.stopped:
+            self._told_to_stop = True  # its last frame may come after the notice of its death
             self._send(self._name, frames.encode(frames.Stop()))
 
     def died(self, child: Child, code: int) -> None:
@@ -100,5 +102,5 @@ class StoreLink:
             code_for_it = death.code if child.verdict else ErrorCode.OBJECT_LOST
             error = RpcError(code_for_it, f"object lost: {death.message}")
             ticket.caller.answer(ticket, True, encode_error_object(error))
-        if not child.stopping:
-            _log.warning("the object store died (%s); its objects are lost", code, extra={"worker": child.name})
+        if not self._told_to_stop:
+            _log.warning("the object store %s; its objects are lost", describe_end(code), extra={"worker": child.name})
