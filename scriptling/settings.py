@@ -7,11 +7,11 @@ looks at the environment for its settings.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from scriptling.options import BY_NAME, OPTIONS, Arguments, Option, UsageError, parse_arguments, unknown
+from scriptling.options import BY_NAME, OPTIONS, Arguments, Option, UsageError, unknown
 
 
 class Settings(NamedTuple):
@@ -93,11 +93,6 @@ def load(arguments: Arguments, environment: Mapping[str, str]) -> Settings:
     settings = Settings(script=arguments.script, script_args=arguments.script_args, **values)
     _check(settings)
     return settings
-
-
-def load_argv(argv: Sequence[str], environment: Mapping[str, str]) -> Settings:
-    """Do :func:`load` from an argument vector without the program's name."""
-    return load(parse_arguments(argv), environment)
 
 
 def _from_arguments(arguments: Arguments) -> dict[str, _Given]:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
-from scriptling.options import OPTIONS, UsageError
-from scriptling.settings import Settings, default_workers, load_argv
+from scriptling.options import OPTIONS, UsageError, parse_arguments
+from scriptling.settings import Settings, default_workers, load
+
+
+def load_argv(argv: Sequence[str], environment: Mapping[str, str]) -> Settings:
+    return load(parse_arguments(argv), environment)
 
 
 @pytest.fixture(autouse=True)

@@ -114,11 +114,6 @@ class Call(Exchange):
         self.failure: Callable[[], PluginError] | None = None
         self.done = False
 
-    @property
-    def is_of_this_thread(self) -> bool:
-        """Whether the thread that asks is the one that waits for this call."""
-        return self.inbox is _thread.inbox
-
     def finish(self, failure: Callable[[], PluginError] | None = None) -> None:
         """Wake the thread that waits: all answers are there, or none will come."""
         if not self.done:
