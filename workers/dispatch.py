@@ -1,8 +1,8 @@
 """Which call runs where, and which answer is still owed: pure bookkeeping without sockets, processes or a clock.
 
 A :class:`Ticket` is one accepted call. From :meth:`Dispatcher.submit` until it is settled it is in exactly one place:
-the queue, one lane (a worker), or the object store. It leaves by :meth:`Dispatcher.done` or :meth:`Dispatcher.gone` and
-by nothing else, which is what makes "one answer for each call" a property of this file.
+the queue, one lane (a worker), or the object store. It leaves by being returned, once, to whoever
+answers it: done, dead with its process, or given up. That makes "one answer for each call" a property of this file.
 
 Work is handed out in batches, because a frame costs as much as several small calls, but never more than about a
 millisecond of it behind the call that a worker is in, by the measured time of each handler; one call of up to two

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.wire.gates import Gate
-from tests.wire.server import Serve, Server, running, serving
+from tests.wire.fixtures import gate, serve
+from tests.wire.server import Server, running
+
+__all__ = ["gate", "serve", "server"]
 
 LIBRARY = Path(__file__).with_name("library")
 
@@ -18,18 +20,3 @@ def server() -> Iterator[Server]:
     """A server of ``library/``, shared by a module's tests; its end is held to the rules too."""
     with running(LIBRARY / "setup.py", "--workers", "2") as server:
         yield server
-
-
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Start servers of handlers that the test gives as text."""
-    with serving(tmp_path) as serve:
-        yield serve
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    """A gate that handlers wait at; open after the test at the latest."""
-    gate = Gate(tmp_path / "gate")
-    yield gate
-    gate.open()
