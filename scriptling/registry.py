@@ -1,13 +1,15 @@
 """What a setup script declares: collected while it runs, frozen when the server starts.
 
-A :class:`Registry` is filled in the setup process through ``scriptling.runtime.plugin``; :meth:`Registry.freeze` makes
-the :class:`Declaration` that travels, encoded, to the front-end, every worker and the object store.
+A :class:`Registry` is filled in the setup process through ``scriptling.runtime.plugin``, ``.jsonrpc`` and ``.http``;
+:meth:`Registry.freeze` makes the :class:`Declaration` that travels, encoded, to the front-end, every worker and the
+object store.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -56,6 +58,46 @@ class ClassDeclaration(msgspec.Struct, frozen=True):
     handler: Handler
 
 
+class MethodDeclaration(msgspec.Struct, frozen=True):
+    """One ``jsonrpc.method`` or ``jsonrpc.notification``; a name may be declared once as each.
+
+    :ivar timeout: in seconds; None is the server's
+    """
+
+    name: str
+    handler: Handler
+    is_notification: bool = False
+    timeout: float | None = None
+
+
+class RouteKind(StrEnum):
+    """What a :class:`RouteDeclaration` is for."""
+
+    ROUTE = "route"
+    MIDDLEWARE = "middleware"
+    NOT_FOUND = "not_found"
+    STATIC = "static"
+    WEBSOCKET = "websocket"
+
+
+class RouteDeclaration(msgspec.Struct, frozen=True):
+    """One registration with ``runtime.http``.
+
+    :ivar path: with ``{name}`` for one segment and ``{name...}`` for the rest; empty where the kind has none
+    :ivar handler: None for static files
+    :ivar methods: upper-case HTTP methods of a route
+    :ivar directory: absolute folder of static files
+    :ivar timeout: in seconds; None is the server's
+    """
+
+    kind: RouteKind
+    path: str = ""
+    handler: Handler | None = None
+    methods: tuple[str, ...] = ()
+    directory: str = ""
+    timeout: float | None = None
+
+
 class Declaration(msgspec.Struct, frozen=True):
     """Everything that a setup script declared; immutable, and encoded with :mod:`msgspec` between processes."""
 
@@ -65,6 +107,8 @@ class Declaration(msgspec.Struct, frozen=True):
     functions: Sequence[FunctionDeclaration] = ()
     constants: Sequence[ConstantDeclaration] = ()
     classes: Sequence[ClassDeclaration] = ()
+    methods: Sequence[MethodDeclaration] = ()
+    routes: Sequence[RouteDeclaration] = ()
 
     @property
     def serves_plugin(self) -> bool:
@@ -75,14 +119,16 @@ class Declaration(msgspec.Struct, frozen=True):
 Copy = Callable[[], bytes]
 """Pickles a function or class by value."""
 
-T = TypeVar("T", FunctionDeclaration, ClassDeclaration)
+WithHandler = FunctionDeclaration | ClassDeclaration | MethodDeclaration | RouteDeclaration
+
+T = TypeVar("T", FunctionDeclaration, ClassDeclaration, MethodDeclaration, RouteDeclaration)
 
 
 class Registry:
     """The registrations of one setup script, in the order of their names' first appearance.
 
-    Registering a name again replaces the earlier registration. After :meth:`freeze` nothing is added: ``add_*`` return
-    False, and the caller warns (specification, Notes).
+    Registering a name again replaces the earlier registration; of middleware there may be any number. After
+    :meth:`freeze` nothing is added: ``add_*`` return False, and the caller warns (specification, Notes).
     """
 
     def __init__(self) -> None:
@@ -91,7 +137,9 @@ class Registry:
         self._functions: dict[str, FunctionDeclaration] = {}
         self._constants: dict[str, ConstantDeclaration] = {}
         self._classes: dict[str, ClassDeclaration] = {}
-        self._copies: dict[tuple[type, str], Copy] = {}
+        self._methods: dict[tuple[str, bool], MethodDeclaration] = {}
+        self._routes: dict[Hashable, RouteDeclaration] = {}
+        self._copies: dict[tuple[type, Hashable], Copy] = {}
 
     def serve(self, name: str, version: str = "", description: str = "") -> bool:
         """Name the library; a leading ``plugin.`` is dropped (protocol section 3)."""
@@ -106,7 +154,7 @@ class Registry:
         """
         if not self.frozen:
             self._functions[function.name] = function
-            self._note_copy(function, copy)
+            self._note_copy(function, function.name, copy)
         return not self.frozen
 
     def add_constant(self, constant: ConstantDeclaration) -> bool:
@@ -119,19 +167,40 @@ class Registry:
         """Add one class; False if the server has started. ``copy`` as for :meth:`add_function`."""
         if not self.frozen:
             self._classes[declared.name] = declared
-            self._note_copy(declared, copy)
+            self._note_copy(declared, declared.name, copy)
         return not self.frozen
 
-    def _note_copy(self, declared: FunctionDeclaration | ClassDeclaration, copy: Copy | None) -> None:
-        if copy is not None:
-            self._copies[type(declared), declared.name] = copy
+    def add_method(self, method: MethodDeclaration, copy: Copy | None = None) -> bool:
+        """Add one JSON-RPC method or notification; False if the server has started. ``copy`` as above."""
+        if not self.frozen:
+            key = (method.name, method.is_notification)
+            self._methods[key] = method
+            self._note_copy(method, key, copy)
+        return not self.frozen
 
-    def _with_copy(self, declared: T) -> T:
+    def add_route(self, route: RouteDeclaration, copy: Copy | None = None) -> bool:
+        """Add one registration with ``runtime.http``; False if the server has started. ``copy`` as above."""
+        if not self.frozen:
+            is_middleware = route.kind == RouteKind.MIDDLEWARE
+            key = len(self._routes) if is_middleware else (route.kind, route.path, route.methods)
+            self._routes[key] = route
+            self._note_copy(route, key, copy)
+        return not self.frozen
+
+    def _note_copy(self, declared: WithHandler, key: Hashable, copy: Copy | None) -> None:
+        self._copies.pop((type(declared), key), None)
+        if copy is not None and declared.handler is not None and declared.handler.pickled:
+            self._copies[type(declared), key] = copy
+
+    def _with_copy(self, key: Hashable, declared: T) -> T:
         """Return a declaration with its handler as it is by now: it may refer to what the script has defined since."""
-        copy = self._copies.get((type(declared), declared.name))
-        if copy is None or not declared.handler.pickled:
+        copy = self._copies.get((type(declared), key))
+        if copy is None or declared.handler is None:
             return declared
         return msgspec.structs.replace(declared, handler=Handler(declared.handler.reference, copy()))
+
+    def _with_copies(self, declared: Mapping[Any, T]) -> tuple[T, ...]:
+        return tuple(self._with_copy(key, each) for key, each in declared.items())
 
     def freeze(self) -> Declaration:
         """Accept nothing more, and return what there is.
@@ -144,7 +213,9 @@ class Registry:
             name,
             version,
             description,
-            tuple(self._with_copy(function) for function in self._functions.values()),
+            self._with_copies(self._functions),
             tuple(self._constants.values()),
-            tuple(self._with_copy(declared) for declared in self._classes.values()),
+            self._with_copies(self._classes),
+            self._with_copies(self._methods),
+            self._with_copies(self._routes),
         )

@@ -28,6 +28,8 @@ class Kind(IntEnum):
     METHOD = 2
     DESTROY = 3
     ADOPT = 4
+    RPC_METHOD = 5
+    RPC_NOTIFICATION = 6
 
 
 class Flag(IntEnum):
@@ -41,7 +43,7 @@ class Call(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One call on its way to where it runs.
 
     :ivar seq: the dispatcher's number for it, unique in the life of the server
-    :ivar target: function or class name, or object id
+    :ivar target: name of a function, class, or JSON-RPC method or notification, or an object id
     :ivar method: name of the method, where ``target`` is an object to call
     :ivar params: the JSON text of the request's ``params``, exactly as the host sent it (ADOPT: a pickled instance)
     :ivar session: number of the session that it came by

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from scriptling.registry import (
+    ClassDeclaration,
+    ConstantDeclaration,
+    Declaration,
+    FunctionDeclaration,
+    MethodDeclaration,
+)
 from workers.dispatch import Dispatcher
 from workers.ending import Facts, Phase
 from workers.home import Home
@@ -19,6 +26,8 @@ from workers.words import counted
 
 _GLANCE = 0.005  # seconds between looks at workers that have work behind what they do
 _LOOK = 0.05  # seconds between looks at workers that do one thing
+
+Entry = FunctionDeclaration | ClassDeclaration | ConstantDeclaration | MethodDeclaration
 
 _log = logging.getLogger("scriptling.server")
 
@@ -116,13 +125,23 @@ class FrontEnd:
 
 
 def _log_offer(opening: Opening, workers: int) -> None:
-    assert opening.registered is not None
-    declared = opening.registered.declaration
-    about = {"plugin": declared.library}
-    for what, entries in (("function", declared.functions), ("class", declared.classes)):
+    declared = opening.declaration
+    kinds = _offered(declared)
+    about = {"plugin": declared.library} if opening.serves_plugin else {}
+    for what, entries in kinds.items():
         for entry in entries:
-            _log.debug("%s %s is %s", what, entry.name, entry.handler.reference, extra=about)
-    kinds = (("function", declared.functions), ("class", declared.classes), ("constant", declared.constants))
-    offered = ", ".join(counted(len(entries), what) for what, entries in kinds)
-    name = f"{declared.library} {declared.version}".rstrip()
+            if not isinstance(entry, ConstantDeclaration):
+                _log.debug("%s %s is %s", what, entry.name, entry.handler.reference, extra=about)
+    offered = ", ".join(counted(len(entries), what) for what, entries in kinds.items())
+    name = f"{declared.library} {declared.version}".rstrip() or "JSON-RPC"
     _log.info("ready: %s with %s on %s", name, offered, counted(workers, "worker"), extra=about)
+
+
+def _offered(declared: Declaration) -> dict[str, Sequence[Entry]]:
+    """Return what hosts are offered, by the words for it."""
+    if declared.serves_plugin:
+        return {"function": declared.functions, "class": declared.classes, "constant": declared.constants}
+    return {
+        "method": [each for each in declared.methods if not each.is_notification],
+        "notification": [each for each in declared.methods if each.is_notification],
+    }

@@ -12,6 +12,7 @@ from workers.dispatch import Dispatcher
 from workers.ending import SETUP_FAILED, Ending
 from workers.frames import Classes, Registered
 from workers.opening import Opening
+from workers.plain_service import PlainService
 from workers.pool import describe_end
 from workers.service import TOO_DEEP, Service
 from workers.session import Session
@@ -77,10 +78,17 @@ class Life:
             self.fail(SETUP_FAILED, *self.opening.problems)
         elif self.opening.complete and self.undecided:
             self.serving = True
-            self.service.offer = self.opening.offer()
+            self._offer()
             self._begin()
             for session in self._sessions.values():
                 session.open()
+
+    def _offer(self) -> None:
+        opening = self.opening
+        if opening.serves_plugin:
+            self.service.offer = opening.offer()
+        else:
+            self.service.plain = PlainService(self._dispatcher, opening.declaration.methods, opening.timeout)
 
     def fail(self, exit_code: int, *problems: str) -> None:
         """Tell everybody that this server will not serve, or no more, and end."""

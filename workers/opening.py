@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from scriptling.registry import Declaration
 from workers.frames import Classes, Init, Registered
 from workers.service import Offer, make_offer
 
@@ -22,7 +23,17 @@ class Opening:
     @property
     def wants_store(self) -> bool:
         """Whether any class was declared, so that an object store is needed."""
-        return self.registered is not None and bool(self.registered.declaration.classes)
+        return self.serves_plugin and bool(self.declaration.classes)
+
+    @property
+    def declaration(self) -> Declaration:
+        """What the setup script declared; nothing while it has not."""
+        return self.registered.declaration if self.registered else Declaration()
+
+    @property
+    def serves_plugin(self) -> bool:
+        """Whether it is the plugin protocol that is served, and not methods of the script's own."""
+        return self.declaration.serves_plugin
 
     @property
     def problems(self) -> list[str]:

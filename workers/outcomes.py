@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from types import CoroutineType
 from typing import Any
 
 from scriptling.errors import ErrorCode, RpcError
-from scriptling.evaluator import describe_exception
+from scriptling.evaluator import describe_exception, user_traceback
 from scriptling.protocol.jsonrpc import encode_error_object
 from scriptling.protocol.values import Undecodable, Unsendable
 
@@ -20,6 +21,11 @@ def encode_error(error: BaseException, show_traceback: bool) -> bytes:
     if isinstance(error, Unsendable):
         return encode_error_object(RpcError(ErrorCode.HANDLER_ERROR, str(error)))
     return encode_error_object(describe_exception(error, show_traceback))
+
+
+def report(what: str, error: BaseException) -> None:
+    """Show on stderr what a handler raised that nobody is answered with."""
+    sys.stderr.write(f"scriptling: error in {what}:\n{user_traceback(error)}")
 
 
 def check_size(payload: bytes, most: int) -> bytes:

@@ -75,6 +75,13 @@ def make_offer(
     return Offer(handshake, timeouts, frozenset(each.name for each in classes))
 
 
+class Methods(Protocol):
+    """Methods that a script serves itself."""
+
+    def handle(self, host: Host, request: Request, batch: object, slot: int) -> bytes | None:
+        """Do as :meth:`Service.handle` does."""
+
+
 class Service:
     """Turns requests into answers or tickets.
 
@@ -84,6 +91,8 @@ class Service:
 
     def __init__(self, dispatcher: Dispatcher, begin_shutdown: Callable[[], None], timeout: float) -> None:
         self.offer = Offer()
+        self.plain: Methods | None = None
+        """What is served in place of the plugin protocol, where the script has no plugin to serve."""
         self.draining = False
         self._dispatcher = dispatcher
         self._timeout = timeout
@@ -117,6 +126,8 @@ class Service:
 
         :raises RpcError: the request is refused
         """
+        if self.plain is not None:
+            return self.plain.handle(host, request, batch, slot)
         call = self._calls.get(request.method)
         if call is None:
             return self._handle_other(host, request)

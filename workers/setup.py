@@ -5,11 +5,11 @@ from __future__ import annotations
 import atexit
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from scriptling import script
 from scriptling.protocol.messages import FunctionSchema
-from scriptling.registry import Declaration, Registry
+from scriptling.registry import Declaration, Handler, Registry
 from scriptling.runtime import context
 from scriptling.schema import check_handler, describe
 from scriptling.settings import Settings
@@ -46,6 +46,8 @@ class SetupServer:
         problems = find_problems(declaration, self.library_path)
         functions: list[FunctionSchema] = []
         if not problems:
+            for sentence in find_unserved(declaration):
+                sys.stderr.write(f"scriptling: warning: {sentence}\n")
             functions = [describe(function, self.library_path) for function in declaration.functions]
         self._line.send(frames.encode(Registered(declaration, functions, problems)))
         self._take(frames.decode_for_child(self._line.recv()))
@@ -75,16 +77,47 @@ class SetupServer:
             self._take(frames.decode_for_child(frame))
 
 
+NOTHING = (
+    "the setup script declared nothing to serve: call scriptling.runtime.plugin.serve(name), "
+    "or register methods with scriptling.runtime.jsonrpc"
+)
+
+
 def find_problems(declaration: Declaration, library_path: Sequence[str]) -> list[str]:
     """Return a sentence for everything that can be seen to be wrong with a declaration before anything runs."""
-    if not declaration.serves_plugin:
-        return ["the setup script declared nothing to serve: call scriptling.runtime.plugin.serve(name)"]
+    if not (declaration.serves_plugin or declaration.methods):
+        return [NOTHING]
     problems = []
-    for function in declaration.functions:
-        problem = check_handler(function.handler, library_path)
+    for call, handler in _handlers(declaration):
+        problem = check_handler(handler, library_path)
         if problem:
-            problems.append(f"register_function({function.name!r}): {problem}")
+            problems.append(f"{call}: {problem}")
     return problems
+
+
+def _handlers(declaration: Declaration) -> Iterator[tuple[str, Handler]]:
+    """Yield the handlers that will be called, each with the registration that names it."""
+    if declaration.serves_plugin:
+        for function in declaration.functions:
+            yield f"register_function({function.name!r})", function.handler
+        return
+    for method in declaration.methods:
+        yield f"{'notification' if method.is_notification else 'method'}({method.name!r})", method.handler
+
+
+def find_unserved(declaration: Declaration) -> list[str]:
+    """Return a sentence for what was declared beside what is served, and that nobody will see."""
+    if declaration.serves_plugin:
+        names = [method.name for method in declaration.methods]
+        reason = "because plugin.serve() was called, and --json-rpc then serves the plugin"
+        what = "methods of runtime.jsonrpc"
+    else:
+        names = [each.name for each in declaration.functions]
+        names += [each.name for each in declaration.classes]
+        names += [each.name for each in declaration.constants]
+        reason = "because plugin.serve() was not called"
+        what = "functions, classes and constants of a plugin"
+    return [f"these {what} are not served, {reason}: {', '.join(names)}"] if names else []
 
 
 def run(settings: Settings, line: Line) -> int:

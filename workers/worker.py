@@ -21,13 +21,14 @@ import msgspec
 from scriptling.evaluator import Evaluator
 from scriptling.log import LEVELS
 from scriptling.protocol.messages import FunctionCall, decode_params
-from scriptling.registry import Handler
+from scriptling.registry import Declaration, Handler
 from scriptling.settings import Settings
 from workers import claims, frames, host_log
 from workers.asking import Asker, Scope
-from workers.frames import Call, Calls, Hello, Init, Ping, Reply, Stopped
+from workers.frames import Call, Calls, Hello, Init, Kind, Ping, Reply, Stopped
 from workers.journal import Writer
 from workers.outcomes import check_size, encode_error, run_coroutine
+from workers.plain_calls import PlainCalls
 from workers.remote_objects import RemoteObjects
 from workers.sockets import Line
 
@@ -98,6 +99,7 @@ class Worker:
         self._calls: deque[Call] = deque()
         self._durations: dict[str, int] = {}
         self._handlers: dict[str, Handler] = {}
+        self._plain = PlainCalls(evaluator, Declaration(), settings)
         self._stopping = False
         self._unfit = False
         self._thread = threading.get_ident()
@@ -131,6 +133,7 @@ class Worker:
 
     def _initialise(self, init: Init) -> None:
         self._handlers = {function.name: function.handler for function in init.declaration.functions}
+        self._plain = PlainCalls(self._evaluator, init.declaration, self._settings)
         self._asker.objects = RemoteObjects(self._asker, init)
 
     def _work(self) -> None:
@@ -181,6 +184,8 @@ class Worker:
             self._outbox.flush()
 
     def _evaluate(self, call: Call, scope: Scope) -> bytes:
+        if call.kind != Kind.FUNCTION:
+            return self._plain.run(call)
         params = decode_params(call.params, FunctionCall)
         args, kwargs = self._asker.decoder(scope).arguments(params.args, params.kwargs)
         function = self._evaluator.function(self._handlers[call.target])

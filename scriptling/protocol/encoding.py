@@ -80,7 +80,7 @@ class ValueEncoder:
             for value in args:
                 positional.append(Raw(self._encode(value)))
             for name, value in kwargs.items():
-                _check_text(name)
+                check_text(name)
                 named[name] = Raw(self._encode(value))
         except Fault as fault:
             raise Unsendable(fault.at(argument_name(len(positional), len(args), name))) from None
@@ -131,7 +131,7 @@ class ValueEncoder:
             return self._list(list(value), depth)
         node = self._reference(value) if self._reference else None
         if node is None:
-            raise Fault(f"cannot send {_type_name(value)}")
+            raise Fault(f"cannot send {type_name(value)}")
         return node
 
     def _big_int(self, value: int) -> IntNode:
@@ -198,10 +198,10 @@ def _key(key: Any) -> str:
     """Return a dict's key as plain text."""
     if isinstance(key, str):
         return str.__str__(key)
-    raise Fault(f"plugin transport only supports dicts with string keys, not {_type_name(key)},")
+    raise Fault(f"plugin transport only supports dicts with string keys, not {type_name(key)},")
 
 
-def _type_name(value: Any) -> str:
+def type_name(value: Any) -> str:
     """Return the name that people know a value's type by."""
     kind = type(value)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
@@ -211,7 +211,7 @@ def _find_surrogate(node: Any) -> None:
     """Raise the fault, with its place, for the first text in a tree that UTF-8 cannot hold."""
     steps: Iterable[tuple[Any, Any]] = ()
     if isinstance(node, StringNode):
-        _check_text(node.value)
+        check_text(node.value)
     elif isinstance(node, ListNode):
         steps = enumerate(node.items)
     elif isinstance(node, DictNode):
@@ -219,13 +219,17 @@ def _find_surrogate(node: Any) -> None:
     for step, item in steps:
         try:
             if isinstance(step, str):
-                _check_text(step)
+                check_text(step)
             _find_surrogate(item)
         except Fault as fault:
             fault.inside(step)
             raise
 
 
-def _check_text(text: str) -> None:
+def check_text(text: str) -> None:
+    """Hold that UTF-8 can take a text.
+
+    :raises Fault: it holds half a surrogate pair
+    """
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
         raise Fault("cannot send text with half a surrogate pair,")

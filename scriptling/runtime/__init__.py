@@ -9,10 +9,10 @@ from typing import Any
 
 from scriptling.runtime import context
 
-_LIBRARIES = ("plugin",)
-_NOT_YET = ("background", "http", "jsonrpc", "kv", "sandbox", "sync")
+_LIBRARIES = ("jsonrpc", "plugin")
+_NOT_YET = ("background", "http", "kv", "sandbox", "sync")
 
-__all__ = ["plugin", "server_running", "start_server"]
+__all__ = ["jsonrpc", "plugin", "server_running", "start_server"]
 
 
 def start_server(wait: bool = True) -> None:

@@ -6,21 +6,19 @@ stderr. In a script that is simply run, and in handlers, registrations do nothin
 
 from __future__ import annotations
 
-import math
-import sys
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
-from scriptling import references
-from scriptling.registry import (
-    ClassDeclaration,
-    ConstantDeclaration,
-    FunctionDeclaration,
-    Handler,
-    RegistrationError,
-    Registry,
+from scriptling.registry import ClassDeclaration, ConstantDeclaration, FunctionDeclaration, RegistrationError
+from scriptling.runtime.registering import (
+    check_handler_type,
+    check_name,
+    check_timeout,
+    make_handler,
+    name_of,
+    open_registry,
+    pickle_handler,
 )
-from scriptling.runtime import context
 
 __all__ = ["RegistrationError", "register_class", "register_constant", "register_function", "serve"]
 
@@ -41,7 +39,7 @@ def serve(name: str, version: str = "", description: str = "") -> None:
             raise RegistrationError(f"serve(): the {what} must be a str, not {type(text).__name__}")
     if not name.removeprefix("plugin."):
         raise RegistrationError("serve(): the name is empty")
-    registry = _open_registry(f"serve({name!r})")
+    registry = open_registry(f"serve({name!r})")
     if registry is not None:
         registry.serve(name, version, description)
 
@@ -69,52 +67,32 @@ def register_function(
         return lambda function: _decorate(name, function, timeout)
     if handler is None:
         return _decorate(None, name, timeout)
-    _check_name("register_function()", name)
+    check_name("register_function()", name)
     _add_function(str(name), handler, timeout)
     return None
 
 
 def _decorate(name: str | None, function: Any, timeout: float | None) -> Any:
-    if not callable(function):
-        raise RegistrationError(f"register_function(): {function!r} is no function, nor the name of one")
-    own = getattr(function, "__name__", None)
-    exposed = own if name is None else name
-    if not exposed or exposed == "<lambda>":
-        raise RegistrationError('this function has no name of its own: register_function("name", function)')
+    exposed = name_of("register_function", function) if name is None else name
+    check_name("register_function()", exposed)
     _add_function(exposed, function, timeout)
     return function
 
 
 def _add_function(name: str, handler: str | Callable[..., Any], timeout: float | None) -> None:
     call = f"register_function({name!r})"
-    _check_timeout(call, timeout)
-    if not isinstance(handler, str) and not callable(handler):
-        raise RegistrationError(
-            f'{call}: the handler must be "library.function" or a function, not {type(handler).__name__}'
-        )
-    registry = _open_registry(call)
+    check_timeout(call, timeout)
+    check_handler_type(call, handler)
+    registry = open_registry(call)
     if registry is None:
         return
-    made = _make_handler(call, handler)
+    made = make_handler(call, handler)
     schema = None
     if made.pickled:
         from scriptling.schema import describe_callable  # noqa: PLC0415 - only functions by value need it here
 
         schema = describe_callable(name, handler)
-    registry.add_function(FunctionDeclaration(name, made, timeout, schema), lambda: _pickle(call, handler))
-
-
-def _check_name(call: str, name: object) -> None:
-    if not isinstance(name, str) or not name:
-        raise RegistrationError(f"{call}: the name must be a str that is not empty, not {name!r}")
-
-
-def _check_timeout(call: str, timeout: object) -> None:
-    if timeout is None:
-        return
-    number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
-    if not number or not math.isfinite(timeout) or timeout <= 0:  # type: ignore[arg-type,operator]  # see number
-        raise RegistrationError(f"{call}: timeout must be a number of seconds above 0, not {timeout!r}")
+    registry.add_function(FunctionDeclaration(name, made, timeout, schema), lambda: pickle_handler(call, handler))
 
 
 def register_constant(name: str, value: Any) -> None:
@@ -124,14 +102,14 @@ def register_constant(name: str, value: Any) -> None:
     :param value: anything that can be sent: None, bool, int, float, str, and lists and dicts of them
     :raises RegistrationError: the value cannot be sent; the text names the constant and the place in it
     """
-    _check_name("register_constant()", name)
+    check_name("register_constant()", name)
     from scriptling.protocol.values import Unsendable, ValueEncoder  # noqa: PLC0415 - many scripts have no constants
 
     try:
         encoded = ValueEncoder().encode(value, name)
     except Unsendable as error:
         raise RegistrationError(f"register_constant({name!r}): {error}") from None
-    registry = _open_registry(f"register_constant({name!r})")
+    registry = open_registry(f"register_constant({name!r})")
     if registry is not None:
         registry.add_constant(ConstantDeclaration(name, encoded))
 
@@ -163,40 +141,6 @@ def register_class(handler: Any = None) -> Any:
 
 def _add_class(name: str, handler: str | type) -> None:
     call = f"register_class({name!r})"
-    registry = _open_registry(call)
+    registry = open_registry(call)
     if registry is not None:
-        registry.add_class(ClassDeclaration(name, _make_handler(call, handler)), lambda: _pickle(call, handler))
-
-
-def _open_registry(call: str) -> Registry | None:
-    """Return the registry; None where there is no server, and, with a warning, where it has started."""
-    server = context.current()
-    if server is None:
-        return None
-    if not server.registry.frozen:
-        return server.registry
-    sys.stderr.write(f"scriptling: warning: {call} came after the server had started and is ignored\n")
-    return None
-
-
-def _make_handler(call: str, handler: str | Callable[..., Any]) -> Handler:
-    if isinstance(handler, str):
-        if references.split(handler) is None:
-            raise RegistrationError(f"{call}: {references.malformed(handler)}")
-        return Handler(handler)
-    module, name = getattr(handler, "__module__", None), getattr(handler, "__qualname__", type(handler).__name__)
-    if module != "__main__" and name.isidentifier() and getattr(sys.modules.get(str(module)), name, None) is handler:
-        return Handler(f"{module}.{name}")
-    return Handler(name, _pickle(call, handler))
-
-
-def _pickle(call: str, handler: object) -> bytes:
-    import cloudpickle  # noqa: PLC0415 - only functions that travel by value need it
-
-    try:
-        pickled: bytes = cloudpickle.dumps(handler)
-    except Exception as error:
-        raise RegistrationError(
-            f"{call}: the function uses something that cannot travel to another process: {error}"
-        ) from error
-    return pickled
+        registry.add_class(ClassDeclaration(name, make_handler(call, handler)), lambda: pickle_handler(call, handler))

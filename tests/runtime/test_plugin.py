@@ -6,7 +6,6 @@ import math
 import pickle
 import sys
 import threading
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -16,32 +15,7 @@ import scriptling.runtime.plugin as plugin
 from scriptling.builtins import install_builtins, yield_now
 from scriptling.protocol.values import ValueDecoder
 from scriptling.registry import Declaration, RegistrationError, Registry
-from scriptling.runtime import context
-
-
-class FakeServer:
-    def __init__(self) -> None:
-        self.registry = Registry()
-        self.library_path: Sequence[str] = ()
-        self.events: list[object] = []
-
-    def start(self, wait: bool) -> None:
-        self.registry.freeze()
-        self.events.append(("start", wait))
-
-    def running(self) -> bool:
-        return self.registry.frozen
-
-    def pause(self) -> None:
-        self.events.append("pause")
-
-
-@pytest.fixture
-def server() -> Iterator[FakeServer]:
-    fake = FakeServer()
-    context.install(fake)
-    yield fake
-    context.install(None)
+from tests.runtime.conftest import FakeServer
 
 
 def script(text: str) -> dict[str, Any]:
