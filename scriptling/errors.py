@@ -30,6 +30,8 @@ class ErrorCode(IntEnum):
     OBJECT_LOST = -32005
     TOO_DEEP = -32006
     MESSAGE_TOO_LARGE = -32007
+    TOO_MANY_OBJECTS = -32008
+    CANCELLED = -32009
 
 
 class RpcError(Exception):

@@ -186,6 +186,13 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             "calls nested in callbacks of one another (default: 100)",
             whole(1, 1000),
         ),
+        _setting(
+            "object-ttl",
+            "object_ttl",
+            "S",
+            "seconds without use until an object made over HTTP is destroyed, 0 for never (default: 600)",
+            seconds,
+        ),
     ),
     "Logging": (
         _setting("log-level", "log_level", "LEVEL", "trace, debug, info, warn or error (default: info)", _LEVELS),

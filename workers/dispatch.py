@@ -19,7 +19,7 @@ from typing import Protocol
 
 import msgspec
 
-from workers.frames import Reply
+from workers.frames import Kind, Reply
 
 HORIZON = 1_000_000  # ns of work that may lie ahead of a worker
 _LOW = HORIZON // 2  # ns; a worker is given more only when less than this is left, so that frames stay large
@@ -38,7 +38,7 @@ class Caller(Protocol):
 
     @property
     def session(self) -> int:
-        """Number of the session that the call came by."""
+        """Number of the owner of what the call makes."""
 
     def answer(self, ticket: Ticket, failed: bool, payload: bytes) -> None:
         """Take the outcome: JSON text of the result, or of an error object where ``failed``."""
@@ -277,6 +277,23 @@ class Dispatcher:
         self.in_store = unsent
         return self._drop(died)
 
+    def withdraw(self, caller: Caller) -> list[Ticket]:
+        """Take out what a caller that has gone would be answered and that has not been handed out.
+
+        What wants no answer is left: nobody waits for it who could have gone. So is what frees an object.
+        """
+        withdrawn = [ticket for ticket in self.queue if is_withdrawn_with(ticket, caller)]
+        if withdrawn:
+            kept = [ticket for ticket in self.queue if not is_withdrawn_with(ticket, caller)]
+            self.queue.clear()
+            self.queue.extend(kept)
+        unsent = [ticket for ticket in self.for_store if is_withdrawn_with(ticket, caller)]
+        for ticket in unsent:
+            del self.in_store[ticket.seq]
+        if unsent:
+            self.for_store[:] = [ticket for ticket in self.for_store if ticket.seq in self.in_store]
+        return self._drop(withdrawn + unsent)
+
     def give_up_stalled(self, now: int) -> list[Ticket]:
         """Return queued calls that will not run: as many calls wait as may, and for long none has been answered (ns).
 
@@ -328,6 +345,11 @@ class Dispatcher:
         self.waiting -= not lane.waiting and lane.name in self.lanes
         self._stalled_since = 0
         lane.held = bool(lane.assigned) or lane.waiting > 0
+
+
+def is_withdrawn_with(ticket: Ticket, caller: Caller) -> bool:
+    """Whether a call is not to be begun if this caller goes away."""
+    return ticket.caller is caller and bool(ticket.id) and ticket.kind not in {Kind.DESTROY, Kind.FORGET}
 
 
 def _load(lane: Lane) -> int:

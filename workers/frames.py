@@ -30,13 +30,15 @@ class Kind(IntEnum):
     ADOPT = 4
     RPC_METHOD = 5
     RPC_NOTIFICATION = 6
+    FORGET = 7  # destroys everything that the session of the call owns
 
 
 class Flag(IntEnum):
-    """Bits of :attr:`Call.flags`: what the host that called can take."""
+    """Bits of :attr:`Call.flags`: what the host that called can take, and how long it may be thought to be there."""
 
     BIG_INTEGERS = 1
     CALLBACKS = 2
+    LEASED = 4  # nobody will say that it has gone: what it makes is destroyed when it is not used for long
 
 
 class Call(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -46,7 +48,7 @@ class Call(msgspec.Struct, array_like=True, frozen=True, gc=False):
     :ivar target: name of a function, class, or JSON-RPC method or notification, or an object id
     :ivar method: name of the method, where ``target`` is an object to call
     :ivar params: the JSON text of the request's ``params``, exactly as the host sent it (ADOPT: a pickled instance)
-    :ivar session: number of the session that it came by
+    :ivar session: number of the owner of what it makes
     :ivar timeout: seconds it may execute; 0 is for ever
     """
 
@@ -99,6 +101,16 @@ class Started(msgspec.Struct, array_like=True, frozen=True, tag="started"):
 
 class Ping(msgspec.Struct, array_like=True, frozen=True, tag="ping"):
     """To a worker: say hello again, so that it is known to live."""
+
+
+class Withdraw(msgspec.Struct, array_like=True, frozen=True, tag="withdraw"):
+    """To the store: do not begin these calls, whose caller has gone; they are answered with an error.
+
+    :ivar targets: the objects that they are for
+    """
+
+    seqs: list[int]
+    targets: list[str]
 
 
 class Stop(msgspec.Struct, array_like=True, frozen=True, tag="stop"):
@@ -190,7 +202,7 @@ class Answer(msgspec.Struct, array_like=True, frozen=True, tag="answer"):
     payload: bytes
 
 
-ToChild = Calls | Init | Started | Ping | Stop
+ToChild = Calls | Init | Started | Ping | Withdraw | Stop
 FromChild = Replies | Hello | Registered | Classes | Stopped
 
 _FAULTS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

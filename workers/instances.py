@@ -21,6 +21,7 @@ WorkT = TypeVar("WorkT")
 class Instance(Generic[WorkT]):
     """One object.
 
+    :ivar owner: number of whoever made it; it ends with that
     :ivar busy: whether a call of it is running
     :ivar hung: why it takes no calls: the running one has been given up and has not come to its end
     :ivar mail: calls that wait for it
@@ -30,6 +31,7 @@ class Instance(Generic[WorkT]):
     id: str
     class_name: str
     value: Any
+    owner: int
     busy: bool = False
     destroyed: bool = False
     hung: str = ""
@@ -45,12 +47,12 @@ class Instances(Generic[WorkT]):
         self._by_id: dict[str, Instance[WorkT]] = {}
         self._ids: dict[int, str] = {}
 
-    def add(self, class_name: str, value: Any) -> Instance[WorkT]:
-        """Keep a new object, or find the one that this value already is."""
+    def add(self, class_name: str, value: Any, owner: int) -> Instance[WorkT]:
+        """Keep a new object, or find the one that this value already is, whoever owns it."""
         known = self._ids.get(id(value))
         if known is not None:
             return self._by_id[known]
-        instance: Instance[WorkT] = Instance(f"{self._generation}.{os.urandom(12).hex()}", class_name, value)
+        instance: Instance[WorkT] = Instance(f"{self._generation}.{os.urandom(12).hex()}", class_name, value, owner)
         self._by_id[instance.id] = instance
         self._ids[id(value)] = instance.id
         return instance
@@ -77,6 +79,10 @@ class Instances(Generic[WorkT]):
     def all(self) -> list[Instance[WorkT]]:
         """Return every live object, oldest first."""
         return list(self._by_id.values())
+
+    def of(self, owner: int) -> list[Instance[WorkT]]:
+        """Return everything that somebody owns, oldest first."""
+        return [instance for instance in self._by_id.values() if instance.owner == owner]
 
     def __len__(self) -> int:
         return len(self._by_id)

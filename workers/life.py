@@ -8,10 +8,11 @@ from collections.abc import Callable
 from scriptling.errors import ErrorCode, RpcError
 from scriptling.protocol.jsonrpc import encode_error_object
 from scriptling.settings import Settings
-from workers.dispatch import Dispatcher
+from workers.dispatch import Caller, Dispatcher
 from workers.ending import SETUP_FAILED, Ending
-from workers.frames import Classes, Registered
+from workers.frames import Classes, Flag, Registered
 from workers.opening import Opening
+from workers.owners import Owners
 from workers.plain_service import PlainService
 from workers.pool import describe_end
 from workers.service import TOO_DEEP, Service
@@ -25,7 +26,10 @@ class Life:
 
     :param clock: returns seconds that only go up
     :param begin: called once, when there is something to offer and just before the first host is answered
+    :ivar recall: takes back from workers and store what they have not begun for a caller that has gone; set by whoever
+        has them
     :ivar ending: begins with the first reason to stop
+    :ivar owners: who owns what is made over a network
     :ivar serving: whether hosts are answered
     :ivar failed: whether they never will be
     """
@@ -36,23 +40,46 @@ class Life:
         self.ending = Ending()
         self.opening = Opening(settings.call_timeout)
         self.service = Service(dispatcher, self.begin_ending, settings.call_timeout)
+        self.owners = Owners(settings.object_ttl)
+        self.recall: Callable[[Caller], None] = _nobody_to_ask
         self.serving = False
         self.failed = False
         self._dispatcher = dispatcher
         self._grace = settings.graceful_timeout
         self._clock = clock
         self._begin = begin
-        self._sessions: dict[int, Session] = {}
+        self._sessions: dict[Session, None] = {}  # a set that keeps the order
+        self._listeners: dict[int, Session] = {}
+        self._refusal: RpcError | None = None
 
     def open(self, session: Session) -> None:
         """Take in a host; it is answered as soon as there is something to offer."""
-        self._sessions[session.session] = session
-        if self.serving:
+        self._sessions[session] = None
+        if session.flags & Flag.CALLBACKS:
+            self._listeners[session.session] = session
+        if self._refusal is not None:
+            session.refuse(self._refusal)
+        elif self.serving:
             session.open()
 
+    def close(self, session: Session, owner_ends: bool) -> None:
+        """Let a host go: what it waits for is not begun if it has not been, and not answered.
+
+        :param owner_ends: whether nobody can come back who owns what it has made; that is destroyed
+        """
+        del self._sessions[session]
+        if self._listeners.get(session.session) is session:
+            del self._listeners[session.session]
+        session.leave()
+        if session.owed:
+            self.recall(session)
+            self._dispatcher.withdraw(session)
+        if owner_ends:
+            self.service.forget(session.session)
+
     def log_to(self, number: int, params: bytes) -> None:
-        """Send a log record to the host of a session, if it is still there."""
-        session = self._sessions.get(number)
+        """Send a log record to the host that owns what is made under this number, if there is one and it listens."""
+        session = self._listeners.get(number)
         if session is not None:
             session.log(params)
 
@@ -80,7 +107,7 @@ class Life:
             self.serving = True
             self._offer()
             self._begin()
-            for session in self._sessions.values():
+            for session in [*self._sessions]:  # one that has been answered may close
                 session.open()
 
     def _offer(self) -> None:
@@ -101,7 +128,8 @@ class Life:
 
     def _refuse(self, error: RpcError) -> None:
         self.failed = True
-        for session in self._sessions.values():
+        self._refusal = error
+        for session in [*self._sessions]:
             session.refuse(error)
 
     # What becomes of the setup process
@@ -147,9 +175,13 @@ class Life:
 
     def cut_off(self) -> None:
         """Answer what did not finish within the grace period, or did not even begin to be looked at."""
-        for session in self._sessions.values():
+        for session in [*self._sessions]:
             if session.early:
                 session.refuse(RpcError(ErrorCode.SHUTTING_DOWN, "the plugin shut down before it had started"))
         for ticket in self._dispatcher.abandon():
             text = f"the plugin shut down before {ticket.target} returned"
             ticket.caller.answer(ticket, True, encode_error_object(RpcError(ErrorCode.SHUTTING_DOWN, text)))
+
+
+def _nobody_to_ask(caller: Caller) -> None:
+    return None

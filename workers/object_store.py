@@ -12,6 +12,7 @@ import pickle
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from scriptling.errors import ErrorCode, RpcError
@@ -27,12 +28,12 @@ from workers.asking import Asker, Scope
 from workers.crew import Crew
 from workers.exposed import Exposed
 from workers.finalisers import destroy
-from workers.frames import Call, Calls, Classes, Hello, Init, Kind, Ping, Replies, Reply, Stop, Stopped
+from workers.frames import Call, Calls, Classes, Hello, Init, Kind, Ping, Replies, Reply, Stop, Stopped, Withdraw
 from workers.instances import Instance, Instances
 from workers.outcomes import check_size, encode_error
 from workers.remote_objects import remote_value
 from workers.sockets import Line
-from workers.tasks import Ledger, Task
+from workers.tasks import Ledger, Task, take_out
 from workers.words import available, shown
 
 _SLOW = 2_000_000  # ns; a method known to take longer gives up the lead before it begins
@@ -148,6 +149,9 @@ class ObjectStore:
             with self._mutex:
                 for call in message.calls:
                     self._route(call)
+        elif isinstance(message, Withdraw):
+            with self._mutex:
+                self._withdraw({*message.seqs}, message.targets)
         elif isinstance(message, Ping):
             self._line.send(frames.encode(Hello()))
         elif isinstance(message, Stop):
@@ -157,26 +161,26 @@ class ObjectStore:
     def _begin_stop(self) -> None:
         self._stop_by = time.monotonic() + _STOP_PATIENCE
         with self._mutex:
-            for instance in self._instances.all():
-                self._route(Call(0, Kind.DESTROY, instance.id, "", b"", 0, 0, 0.0))
+            self._destroy_all(self._instances.all())
 
     def _is_finished(self) -> bool:
         if not self._ledger.ready and not self._ledger.running:
             return True
         late = time.monotonic() > self._stop_by
         if late:
-            names = available([self._describe(task) for task in list(self._ledger.running.values())])
+            names = available([str(task) for task in list(self._ledger.running.values())])
             _log.warning("stopping although these still run: %s", names)
         return late
 
     # Routing, under the mutex
 
     def _route(self, call: Call) -> None:
+        instance = self._instances.get(call.target)
         if call.kind in {Kind.NEW, Kind.ADOPT}:
             self._ledger.ready.append(Task(call))
-            return
-        instance = self._instances.get(call.target)
-        if instance is None:
+        elif call.kind == Kind.FORGET:
+            self._forget(call)
+        elif instance is None:
             self._answer_unknown(call)
         elif call.kind == Kind.DESTROY:
             self._instances.remove(instance)
@@ -185,6 +189,24 @@ class ObjectStore:
             self._post(Task(call, instance, answered=instance.busy))
         else:
             self._post(Task(call, instance))
+
+    def _forget(self, call: Call) -> None:
+        self._destroy_all(self._instances.of(call.session))
+        self._put(call, failed=False, payload=_NULL)
+
+    def _destroy_all(self, instances: Iterable[Instance[Task]]) -> None:
+        for instance in instances:
+            self._route(Call(0, Kind.DESTROY, instance.id, "", b"", 0, 0, 0.0))
+
+    def _withdraw(self, seqs: set[int], targets: Iterable[str]) -> None:
+        mails = [instance.mail for instance in map(self._instances.get, dict.fromkeys(targets)) if instance]
+        in_mail = [task for mail in mails for task in take_out(mail, seqs)]
+        ready = take_out(self._ledger.ready, seqs)
+        for task in in_mail + ready:
+            self._put(task.call, failed=True, payload=encode_error_object(_CANCELLED))
+        for task in ready:
+            if task.instance is not None:
+                self._release(task.instance)
 
     def _answer_unknown(self, call: Call) -> None:
         if call.kind == Kind.DESTROY:
@@ -276,15 +298,15 @@ class ObjectStore:
         exposed = self._classes[call.target]
         params = decode_params(call.params, ObjectNew)
         args, kwargs = self._asker.decoder(scope).arguments(params.args, params.kwargs)
-        return encode_message(self._keep(call.target, exposed.cls(*args, **kwargs)))
+        return encode_message(self._keep(call.target, exposed.cls(*args, **kwargs), call.session))
 
     def _adopt(self, call: Call) -> bytes:
         """Take over an instance that a function made in a worker; the bytes come from our own process."""
-        return encode_message(self._keep(call.target, pickle.loads(call.params)))
+        return encode_message(self._keep(call.target, pickle.loads(call.params), call.session))
 
-    def _keep(self, name: str, value: Any) -> RemoteRef:
+    def _keep(self, name: str, value: Any, owner: int) -> RemoteRef:
         with self._mutex:
-            return RemoteRef(self._library, name, self._instances.add(name, value).id)
+            return RemoteRef(self._library, name, self._instances.add(name, value, owner).id)
 
     def _destroy(self, task: Task) -> bytes:
         assert task.instance is not None
@@ -305,7 +327,7 @@ class ObjectStore:
     def reference(self, scope: Scope, value: Any) -> dict[str, Any] | None:
         """Return the wire Value for an instance, which is kept from now on if it was not."""
         name = self._names.get(type(value))
-        return None if name is None else remote_value(self._keep(name, value))
+        return None if name is None else remote_value(self._keep(name, value, scope.call.session))
 
     # Waiting for a callback
 
@@ -345,7 +367,7 @@ class ObjectStore:
         return bool(patience) and now - task.since > patience
 
     def _give_up(self, task: Task) -> None:
-        error = RpcError(ErrorCode.TIMED_OUT, f"{self._describe(task)} did not return within {task.call.timeout:g} s")
+        error = RpcError(ErrorCode.TIMED_OUT, f"{task} did not return within {task.call.timeout:g} s")
         with self._mutex:
             if task.answered or task not in self._ledger.running.values():
                 return
@@ -370,15 +392,8 @@ class ObjectStore:
         if not task.answered:
             self._put(task.call, failed=True, payload=encode_error_object(RpcError(ErrorCode.TIMED_OUT, reason)))
 
-    def _describe(self, task: Task) -> str:
-        instance = task.instance
-        if instance is None:
-            return f"the constructor of {task.call.target}"
-        if task.call.kind == Kind.DESTROY:
-            return f"{instance.class_name}.__del__"
-        return f"{instance.class_name}.{task.call.method}"
 
-
+_CANCELLED = RpcError(ErrorCode.CANCELLED, "whoever called has gone away before this had begun")
 LOST = "object lost: the process that held it has died; make a new one"
 
 

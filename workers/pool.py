@@ -16,7 +16,7 @@ from scriptling.protocol.jsonrpc import encode_error_object
 from scriptling.settings import Settings
 from workers import frames, journal
 from workers.claims import Claims
-from workers.dispatch import Dispatcher, Lane, Ticket
+from workers.dispatch import Caller, Dispatcher, Lane, Ticket
 from workers.frames import Calls, Ping, Replies, Reply, Stop
 from workers.supervisor import Child, Supervisor
 
@@ -136,6 +136,13 @@ class Pool:
         assert seat.lane is not None
         self._settle(seat, seat.journal.unsent())
         self._dispatcher.give_back(seat.lane, seat.claims.take_back())
+
+    def recall(self, caller: Caller) -> None:
+        """Take back from every worker what lies behind its call, if some of that is of a caller that has gone."""
+        for seat in self._seats.values():
+            behind = list(seat.lane.assigned.values())[1:] if seat.lane is not None else ()
+            if any(ticket.caller is caller for ticket in behind):
+                self._take_back(seat)
 
     # Watching
 

@@ -17,7 +17,7 @@ from scriptling.protocol.jsonrpc import Response, encode_error_object
 from scriptling.protocol.messages import NULL_VALUE, Method
 from workers import frames
 from workers.dispatch import Dispatcher, Lane, Ticket
-from workers.frames import Answer, Ask, Kind, Want
+from workers.frames import Answer, Ask, Flag, Kind, Want
 from workers.service import TOO_DEEP
 from workers.session import Session
 
@@ -99,7 +99,10 @@ class Relay:
         if lane is None and sum(question.lane is None for question in self._open) >= self._cap:
             self._refuse(route, RpcError(ErrorCode.TOO_DEEP, TOO_DEEP))
             return None
-        self._pass_on(Question(route, ask.child, lane, ask.seq, session_of(ticket), ticket.flags), ask, ticket)
+        session = session_of(ticket)
+        # What is made for a session that has ended has missed the end of its owner's objects.
+        flags = ticket.flags | (Flag.LEASED if session.left else 0)
+        self._pass_on(Question(route, ask.child, lane, ask.seq, session, flags), ask, ticket)
         return lane
 
     def _refuse(self, route: bytes, error: RpcError) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Protocol
 
 from msgspec import Raw
@@ -36,13 +37,35 @@ from workers.words import available, shown
 _NULL = b"null"
 
 
+class Ends(Enum):
+    """What a host ends with ``plugin.shutdown``."""
+
+    SERVER = "server"
+    OWNER = "owner"  # everything that it owns
+    NOTHING = "nothing"  # it shares what it owns with others
+
+
 class Host(Caller, Protocol):
     """The session that a request came in by.
 
     :ivar flags: members of :class:`~workers.frames.Flag`; what this host can take
+    :ivar timeout: seconds that its calls may execute at most; 0 is no bound
+    :ivar ends: what its ``plugin.shutdown`` ends
     """
 
     flags: int
+    timeout: float
+    ends: Ends
+
+
+@dataclass(frozen=True)
+class Gone:
+    """Stands in for a session that has ended as the caller of what is done on that account."""
+
+    session: int
+
+    def answer(self, ticket: Ticket, failed: bool, payload: bytes) -> None:
+        """See :class:`workers.dispatch.Caller`; nobody is there."""
 
 
 @dataclass
@@ -106,7 +129,6 @@ class Service:
             Method.HANDSHAKE: self._handshake,
             Method.ENVIRONMENT_OPEN: lambda host, request: _NULL,
             Method.ENVIRONMENT_CLOSE: lambda host, request: _NULL,
-            Method.SHUTDOWN: self._shutdown,
         }
         self._begin_shutdown = begin_shutdown
 
@@ -130,7 +152,7 @@ class Service:
             return self.plain.handle(host, request, batch, slot)
         call = self._calls.get(request.method)
         if call is None:
-            return self._handle_other(host, request)
+            return self._handle_other(host, request, batch, slot)
         head = decode_params(request.params, CallHead)
         ticket = Ticket(
             self._dispatcher.next_seq(), host, Kind.FUNCTION, "", "", request.params, host.flags, self._timeout,
@@ -139,10 +161,12 @@ class Service:
         call(head, ticket)
         return None
 
-    def _handle_other(self, host: Host, request: Request) -> bytes:
+    def _handle_other(self, host: Host, request: Request, batch: object, slot: int) -> bytes | None:
+        if request.method == Method.SHUTDOWN:
+            return self._shut_down(host, request.id, batch, slot)
         handler = self._others.get(request.method)
         if handler is None:
-            names = available([*self._calls, *self._others])
+            names = available([*self._calls, *self._others, Method.SHUTDOWN])
             raise RpcError(ErrorCode.METHOD_NOT_FOUND, f"unknown method {shown(request.method)} (available: {names})")
         return handler(host, request)
 
@@ -157,9 +181,21 @@ class Service:
             host.flags |= Flag.BIG_INTEGERS
         return self.offer.handshake
 
-    def _shutdown(self, host: Host, request: Request) -> bytes:
-        self._begin_shutdown()
-        return _NULL
+    def _shut_down(self, host: Host, id: bytes, batch: object, slot: int) -> bytes | None:
+        """End what a host may end. Where that is what it owns, it is answered when all of that has been destroyed."""
+        if host.ends is Ends.SERVER:
+            self._begin_shutdown()
+        if host.ends is not Ends.OWNER or not self.offer.classes:
+            return _NULL
+        seq = self._dispatcher.next_seq()
+        self._dispatcher.submit_to_store(Ticket(seq, host, Kind.FORGET, "", "", b"", id=id, batch=batch, slot=slot))
+        return None
+
+    def forget(self, owner: int) -> None:
+        """Have everything destroyed that an owner has made, which has gone."""
+        if self.offer.classes:
+            seq = self._dispatcher.next_seq()
+            self._dispatcher.submit_to_store(Ticket(seq, Gone(owner), Kind.FORGET, "", "", b""))
 
     def _call_function(self, head: CallHead, ticket: Ticket) -> None:
         _require(head.name, "name")

@@ -20,7 +20,8 @@ from scriptling.protocol.jsonrpc import (
 )
 from scriptling.protocol.messages import Method
 from workers.dispatch import Ticket
-from workers.service import Service
+from workers.owners import STDIO
+from workers.service import Ends, Service
 
 Answered = Callable[[Response], None]
 """What is to happen with a host's answer."""
@@ -43,17 +44,32 @@ class BatchReply:
 
 
 class Session:
-    """A host that is connected.
+    """A host that is connected, or one exchange with a host that is not.
 
     :param send: takes one message, a whole JSON text without line end
-    :param session: its number, unique among the sessions of a server
-    :ivar congested: whether the host does not read what was sent already; set by the transport
     :param flags: what the host can take, known from the transport; the handshake may add to it
+    :param session: number of the owner of what it makes (:mod:`workers.owners`); several conversations may have one
+    :param timeout: seconds that any of its calls may execute, where the server does not say less; 0 is no bound
+    :ivar congested: whether the host does not read what was sent already; set by the transport
+    :ivar ends: what ``plugin.shutdown`` ends; set by the transport
+    :ivar owed: how many accepted calls have not been answered that are to be
+    :ivar left: whether it has ended, although calls of it may still run
     """
 
-    def __init__(self, service: Service, send: Callable[[bytes], None], flags: int, session: int = 1) -> None:
+    def __init__(
+        self,
+        service: Service,
+        send: Callable[[bytes], None],
+        flags: int,
+        session: int = STDIO,
+        timeout: float = 0,
+    ) -> None:
         self.flags = flags
         self.session = session
+        self.timeout = timeout
+        self.ends = Ends.SERVER
+        self.owed = 0
+        self.left = False
         self.congested: Callable[[], bool] = bool
         self._service = service
         self._send = send
@@ -104,7 +120,9 @@ class Session:
         except RpcError as error:
             self._reply(request.id, batch, slot, encode_error(request.id, error))
         else:
-            if result is not None:
+            if result is None:
+                self.owed += bool(request.id)
+            else:
                 self._reply(request.id, batch, slot, encode_result(request.id, result))
 
     def _batch(self, event: Batch) -> None:
@@ -125,6 +143,7 @@ class Session:
         """Answer an accepted call (see :class:`workers.dispatch.Caller`)."""
         if not ticket.id:
             return
+        self.owed -= 1
         message = encode_failure(ticket.id, payload) if failed else encode_result(ticket.id, payload)
         batch = ticket.batch
         if batch is None:
@@ -168,9 +187,20 @@ class Session:
         """Nobody waits for the answer to a request of ours any more."""
         self._outgoing.discard(number)
 
+    def leave(self) -> None:
+        """Send nothing any more, and give an error to whoever waits for an answer of the host."""
+        self.left = True
+        self._send = _drop
+        self._early = None if self._early is None else []
+        self.close()
+
     def close(self) -> None:
         """Give an error to whoever waits for an answer of the host, which is gone."""
         self._gone = True
         gone = RpcError(ErrorCode.SHUTTING_DOWN, f"the host has gone away without answering {Method.CALLBACK_CALL}")
         for answered in self._outgoing.drain():
             answered(Response(error=gone))
+
+
+def _drop(message: bytes) -> None:
+    return None

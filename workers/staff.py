@@ -9,7 +9,7 @@ import time
 import msgspec
 
 from workers import frames, reactor, sockets
-from workers.dispatch import Dispatcher
+from workers.dispatch import Caller, Dispatcher
 from workers.frames import Classes, FromChild, Hello, Registered, Replies, Started, Stop, Stopped
 from workers.home import Home
 from workers.life import Life
@@ -52,6 +52,7 @@ class Staff:
         self._life = life
         self._relay = Relay(dispatcher, home.key, self._answer, life.log_to, settings.callback_depth)
         self._children: dict[bytes, Child] = {}
+        life.recall = self._recall
         self._ready = hub.ready()
         for fd in hub.filenos():
             loop.watch(fd, reactor.READ, self._wake)
@@ -119,6 +120,10 @@ class Staff:
         """Send out the work there is for workers and store."""
         self.pool.hand_out(now)
         self.store.hand_out()
+
+    def _recall(self, caller: Caller) -> None:
+        self.pool.recall(caller)
+        self.store.recall(caller)
 
     def stop_setup(self) -> None:
         """Let the setup script clean up and end."""

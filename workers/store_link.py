@@ -8,8 +8,8 @@ from collections.abc import Callable
 from scriptling.errors import ErrorCode, RpcError
 from scriptling.protocol.jsonrpc import encode_error_object
 from workers import frames
-from workers.dispatch import Dispatcher
-from workers.frames import Calls, Init, Ping, Replies
+from workers.dispatch import Caller, Dispatcher, is_withdrawn_with
+from workers.frames import Calls, Init, Ping, Replies, Withdraw
 from workers.pool import as_call, describe_death, describe_end
 from workers.supervisor import Child, Supervisor
 
@@ -55,6 +55,13 @@ class StoreLink:
         if waiting and self._serving:
             self._send(self._name, frames.encode(Calls([as_call(ticket) for ticket in waiting])))
             waiting.clear()
+
+    def recall(self, caller: Caller) -> None:
+        """Have the store not begin what a caller that has gone has sent."""
+        sent = [ticket for ticket in self._dispatcher.in_store.values() if is_withdrawn_with(ticket, caller)]
+        if sent and self._serving:
+            frame = Withdraw([ticket.seq for ticket in sent], [ticket.target for ticket in sent])
+            self._send(self._name, frames.encode(frame))
 
     def receive(self, replies: Replies) -> None:
         """Settle what it has answered."""

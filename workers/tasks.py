@@ -26,6 +26,11 @@ class Task:
             return "", self.call.target
         return self.instance.class_name, self.call.method or "__del__"
 
+    def __str__(self) -> str:
+        if self.instance is None:
+            return f"the constructor of {self.call.target}"
+        return ".".join(self.kind_of_work)
+
 
 @dataclass
 class Ledger:
@@ -35,3 +40,13 @@ class Ledger:
     running: dict[int, Task] = field(default_factory=dict)
     done: deque[Reply] = field(default_factory=deque)
     durations: dict[tuple[str, str], int] = field(default_factory=dict)
+
+
+def take_out(tasks: deque[Task], seqs: set[int]) -> list[Task]:
+    """Take the tasks of some calls out of a queue, and return them."""
+    taken = [task for task in tasks if task.call.seq in seqs]
+    if taken:
+        kept = [task for task in tasks if task.call.seq not in seqs]
+        tasks.clear()
+        tasks.extend(kept)
+    return taken

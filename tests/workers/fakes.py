@@ -14,6 +14,7 @@ from typing import TypeVar
 from workers.dispatch import Caller, Ticket
 from workers.frames import Kind, Reply
 from workers.nursery import Kill, Nursery, Request, Spawn
+from workers.service import Ends
 from workers.supervisor import Child
 
 T = TypeVar("T")
@@ -27,6 +28,8 @@ class Listener:
     def __init__(self) -> None:
         self.flags = 0
         self.session = 1
+        self.timeout = 0.0
+        self.ends = Ends.SERVER
         self.answers: list[tuple[int, bool, bytes]] = []
 
     def answer(self, ticket: Ticket, failed: bool, payload: bytes) -> None:

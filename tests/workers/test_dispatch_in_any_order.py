@@ -192,6 +192,25 @@ class AnyOrder(RuleBasedStateMachine):
         self._answer(died)
         self.in_store.clear()
 
+    @rule(caller=st.integers(0, 1), from_workers=st.booleans())
+    def caller_goes_away(self, caller: int, from_workers: bool) -> None:
+        gone = self.callers[caller]
+        for process in self.processes if from_workers else ():
+            if any(ticket.caller is gone for ticket in process.lane.assigned.values()):
+                self._take_back(process)
+        unsent = {ticket.seq for ticket in self.dispatcher.for_store}
+        others = [ticket.seq for ticket in self.dispatcher.queue if ticket.caller is not gone]
+        withdrawn = self.dispatcher.withdraw(gone)
+        assert all(ticket.caller is gone for ticket in withdrawn)
+        assert not any(self.begun[ticket.seq] for ticket in withdrawn)
+        assert {ticket.seq for ticket in withdrawn}.isdisjoint(self.in_store)
+        assert [ticket.seq for ticket in self.dispatcher.queue] == others
+        assert not any(self.tickets[seq].caller is gone for seq in unsent & self.dispatcher.in_store.keys())
+        if from_workers:
+            left = [seq for lane in self.dispatcher.lanes.values() for seq in lane.assigned]
+            assert all(self.begun[seq] for seq in left if self.tickets[seq].caller is gone)
+        self._answer(withdrawn)
+
     @precondition(lambda self: len(self.tickets) > 30)
     @rule()
     def abandon(self) -> None:

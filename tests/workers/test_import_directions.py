@@ -12,7 +12,19 @@ IMPURE = {
     "asyncio", "datetime", "fcntl", "mmap", "multiprocess", "multiprocessing", "os", "select", "selectors", "signal",
     "socket", "subprocess", "sys", "threading", "time", "zmq",
 }  # fmt: skip
-PURE = ["dispatch", "ending", "frames", "opening", "relay", "service", "session", "store_link", "supervisor", "words"]
+PURE = [
+    "dispatch",
+    "ending",
+    "frames",
+    "opening",
+    "owners",
+    "relay",
+    "service",
+    "session",
+    "store_link",
+    "supervisor",
+    "words",
+]
 
 
 @cache
@@ -31,7 +43,7 @@ def test_pure_parts_import_nothing_that_waits_or_tells_the_time(name: str) -> No
     assert {module.partition(".")[0] for module in modules} & IMPURE == set()
 
 
-@pytest.mark.parametrize("name", ["dispatch", "ending", "frames", "opening", "relay", "service", "session"])
+@pytest.mark.parametrize("name", ["dispatch", "ending", "frames", "opening", "owners", "relay", "service", "session"])
 def test_pure_parts_import_only_pure_parts(name: str) -> None:
     ours = {module for module in imported_by(f"workers/{name}.py") if module.startswith("workers.")}
     assert ours <= {f"workers.{pure}" for pure in PURE}

@@ -480,3 +480,26 @@ def test_what_is_shared_with_a_worker_is_given_back_with_it() -> None:
     made.close()
     assert descriptors() == before
     assert made.dispatcher.lanes == {}
+
+
+# Callers that go away
+
+
+def test_what_lies_behind_a_call_is_taken_back_if_its_caller_has_gone(setting: Setting) -> None:
+    setting.measure()
+    (worker,) = setting.workers
+    running, *behind = setting.submit(3)
+    assert worker.begin(START) == running
+    setting.pool.recall(setting.host)
+    assert [ticket.seq for ticket in setting.dispatcher.queue] == behind
+    assert [*setting.lane(worker).assigned] == [running]
+    setting.dispatcher.withdraw(setting.host)
+    assert (len(setting.dispatcher.queue), setting.dispatcher.pending) == (0, 1)
+
+
+def test_workers_that_have_nothing_of_a_caller_keep_what_they_have(setting: Setting) -> None:
+    setting.measure()
+    (worker,) = setting.workers
+    seqs = setting.submit(3)
+    setting.pool.recall(Listener())
+    assert [*setting.lane(worker).assigned] == seqs

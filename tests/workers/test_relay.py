@@ -273,3 +273,11 @@ def test_an_error_object_can_be_raised_where_the_question_came_from() -> None:
     setting.ask(seq=999)
     error = failure(setting.answers[0][1])
     assert str(RpcError(error["code"], error["message"])) == error["message"]
+
+
+def test_what_is_made_for_a_session_that_has_ended_is_left_to_a_lease() -> None:
+    setting = Setting()
+    setting.session.leave()
+    setting.ask(Want.ADOPT, "Thing")
+    (ticket,) = setting.dispatcher.for_store
+    assert ticket.flags & Flag.LEASED

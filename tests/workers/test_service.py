@@ -14,7 +14,7 @@ from scriptling.registry import ClassDeclaration, ConstantDeclaration, Declarati
 from tests.workers.fakes import Listener
 from workers.dispatch import Dispatcher, Ticket
 from workers.frames import Flag, Kind
-from workers.service import TOO_DEEP, Service, make_offer
+from workers.service import TOO_DEEP, Ends, Service, make_offer
 
 DECLARATION = Declaration(
     "calculator", "1.0", "adds",
@@ -231,3 +231,29 @@ def test_past_the_cap_on_depth_objects_are_still_served() -> None:
     serving = Serving(cap=1)
     serving.dispatcher.wait(serving.dispatcher.add_lane("waiting"))
     assert serving.ask(Method.OBJECT_CALL, {"object_id": "1.a", "method": "get"}) is None
+
+
+# What plugin.shutdown ends
+
+
+def test_a_host_that_owns_no_more_than_its_objects_ends_those_and_not_the_server() -> None:
+    serving = Serving()
+    serving.host.ends, serving.host.session = Ends.OWNER, 9
+    assert serving.ask(Method.SHUTDOWN) is None
+    ticket = serving.in_store()
+    assert (ticket.kind, ticket.caller.session, ticket.id) == (Kind.FORGET, 9, b"1")
+    assert serving.shutdowns == 0
+
+
+def test_a_host_that_owns_objects_together_with_others_ends_nothing() -> None:
+    serving = Serving()
+    serving.host.ends = Ends.NOTHING
+    assert serving.ask(Method.SHUTDOWN) == b"null"
+    assert (serving.shutdowns, serving.dispatcher.pending) == (0, 0)
+
+
+def test_where_there_are_no_classes_there_is_nothing_to_end() -> None:
+    serving = Serving(Declaration("lib", "", "", DECLARATION.functions, (), ()))
+    serving.host.ends = Ends.OWNER
+    assert serving.ask(Method.SHUTDOWN) == b"null"
+    assert serving.dispatcher.pending == 0

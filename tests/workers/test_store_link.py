@@ -9,7 +9,7 @@ from scriptling.registry import Declaration
 from tests.workers.fakes import Listener, make_reply, make_ticket
 from workers import frames
 from workers.dispatch import Dispatcher
-from workers.frames import Calls, Init, Replies, Stop
+from workers.frames import Calls, Init, Replies, Stop, Withdraw
 from workers.nursery import Role
 from workers.store_link import StoreLink
 from workers.supervisor import Child
@@ -119,3 +119,25 @@ def test_a_store_that_lives_is_asked_to_stop_once_it_is_wanted_no_more() -> None
     setting.link.stopped = True
     setting.link.stop()
     assert len(setting.sent) == 2
+
+
+def test_the_store_is_told_what_not_to_begin_for_a_caller_that_has_gone() -> None:
+    setting = Setting()
+    setting.be_born()
+    setting.link.serve()
+    other = Listener()
+    setting.submit(1)
+    setting.dispatcher.submit_to_store(make_ticket(2, "1.def", other))
+    setting.submit(3)
+    setting.link.hand_out()
+    setting.link.recall(setting.host)
+    assert setting.sent[-1] == ("store-1", Withdraw([1, 3], ["1.abc", "1.abc"]))
+    setting.link.recall(Listener())
+    assert len(setting.sent) == 3
+
+
+def test_a_store_that_does_not_serve_has_nothing_to_withdraw() -> None:
+    setting = Setting()
+    setting.submit(1)
+    setting.link.recall(setting.host)
+    assert setting.sent == []
