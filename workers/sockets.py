@@ -62,69 +62,75 @@ def _plain(socket: zmq.Socket[bytes]) -> zmq.Socket[bytes]:
     return socket
 
 
+class Router:
+    """One of the front-end's sockets, bound.
+
+    Its descriptor tells of changes only, and whatever is done with the socket may take such news in. So the socket is
+    asked, before anybody waits for the descriptor, if anything was done with it since it was last found empty.
+    """
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, most: int = 0) -> None:
+        self._socket = socket = _plain(context.socket(zmq.ROUTER))
+        socket.rcvhwm = most
+        socket.bind(endpoint)
+        self._quiet = False
+        self.fileno = socket.fileno
+
+    def wake(self, events: int = 0) -> None:
+        """Note that the descriptor is readable."""
+        self._quiet = False
+
+    @property
+    def has_input(self) -> bool:
+        """Whether a message waits."""
+        if self._quiet:
+            return False
+        # Asking is cheaper than the exception that tells of an empty socket.
+        self._quiet = not int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN
+        return not self._quiet
+
+    def receive(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the identity and frame of every message that waits.
+
+        A message of another number of parts is none of ours; it comes with an empty frame, which nothing decodes.
+        """
+        socket = self._socket
+        while self.has_input:
+            identity = socket.recv(zmq.NOBLOCK)
+            frame = socket.recv()
+            while socket.getsockopt(zmq.RCVMORE):
+                frame = b""
+                socket.recv()
+            yield identity, frame
+
+    def send(self, identity: bytes, frame: bytes) -> None:
+        """Send one frame to one child; a child that is gone costs nothing."""
+        self._quiet = False
+        self._socket.send(identity, zmq.SNDMORE)
+        self._socket.send(frame)
+
+
 class Hub:
-    """The front-end's two sockets, bound."""
+    """The front-end's two sockets."""
 
     def __init__(self, folder: Path) -> None:
         old_mask = os.umask(0o177)
         try:
             self._context = zmq.Context()
-            self.calls = self._bind(folder, CALLS)
-            self.relay = self._bind(folder, RELAY, _MOST_QUESTIONS)
-            self._both = [(self.calls, zmq.POLLIN), (self.relay, zmq.POLLIN)]
+            self.calls = Router(self._context, _endpoint(folder, CALLS))
+            self.relay = Router(self._context, _endpoint(folder, RELAY), _MOST_QUESTIONS)
         finally:
             os.umask(old_mask)
-
-    def _bind(self, folder: Path, name: str, most: int = 0) -> zmq.Socket[bytes]:
-        socket = _plain(self._context.socket(zmq.ROUTER))
-        socket.rcvhwm = most
-        socket.bind(_endpoint(folder, name))
-        return socket
-
-    def filenos(self) -> tuple[int, int]:
-        """Return the descriptors that become readable when something may have come.
-
-        They tell of changes only: before waiting for them, :meth:`ready` must have returned nothing.
-        """
-        return self.calls.fileno(), self.relay.fileno()
-
-    def ready(self) -> list[zmq.Socket[bytes]]:
-        """Return the sockets on which something waits."""
-        ready: list[tuple[zmq.Socket[bytes], int]] = zmq.zmq_poll(self._both, 0)  # type: ignore[assignment]
-        return [socket for socket, _ in ready]
 
     def close(self) -> None:
         """Close both sockets at once, dropping what was not sent."""
         self._context.destroy(linger=0)
 
 
-def receive(socket: zmq.Socket[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the identity and frame of every message that waits on a ROUTER that is ready.
-
-    A message of another number of parts is none of ours; it comes with an empty frame, which nothing decodes.
-    """
-    waiting = True
-    while waiting:
-        identity = socket.recv(zmq.NOBLOCK)
-        frame = socket.recv()
-        while socket.getsockopt(zmq.RCVMORE):
-            frame = b""
-            socket.recv()
-        yield identity, frame
-        # Asking is cheaper than the exception that tells of an empty socket.
-        waiting = bool(int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
-
-
 def send_or_drop(socket: zmq.Socket[bytes], frame: bytes) -> None:
     """Send one frame, unless as many as may are on their way."""
     with suppress(zmq.Again):
         socket.send(frame, zmq.NOBLOCK)
-
-
-def send(socket: zmq.Socket[bytes], identity: bytes, frame: bytes) -> None:
-    """Send one frame to one child; a child that is gone costs nothing."""
-    socket.send(identity, zmq.SNDMORE)
-    socket.send(frame)
 
 
 class Line:

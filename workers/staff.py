@@ -8,7 +8,7 @@ import time
 
 import msgspec
 
-from workers import frames, reactor, sockets
+from workers import frames, reactor
 from workers.dispatch import Caller, Dispatcher
 from workers.frames import Classes, FromChild, Hello, Registered, Replies, Started, Stop, Stopped
 from workers.home import Home
@@ -50,12 +50,11 @@ class Staff:
         self._loop = loop
         self._dispatcher = dispatcher
         self._life = life
-        self._relay = Relay(dispatcher, home.key, self._answer, life.log_to, settings.callback_depth)
+        self._relay = Relay(dispatcher, home.key, hub.relay.send, life.log_to, settings.callback_depth)
         self._children: dict[bytes, Child] = {}
         life.recall = self._recall
-        self._ready = hub.ready()
-        for fd in hub.filenos():
-            loop.watch(fd, reactor.READ, self._wake)
+        for router in (hub.calls, hub.relay):
+            loop.watch(router.fileno(), reactor.READ, router.wake)
         loop.watch(nursery.fileno(), reactor.READ, lambda events: self._read_notices())
 
     # Births
@@ -134,37 +133,26 @@ class Staff:
             self._send(child.name, frames.encode(frame))
 
     def _send(self, name: str, frame: bytes) -> None:
-        sockets.send(self._hub.calls, self._home.identity(name), frame)
-
-    def _answer(self, route: bytes, frame: bytes) -> None:
-        sockets.send(self._hub.relay, route, frame)
+        self._hub.calls.send(self._home.identity(name), frame)
 
     @property
     def has_input(self) -> bool:
         """Whether a frame waits to be received."""
-        self._ready = self._hub.ready()
-        return bool(self._ready)
-
-    def _wake(self, events: int) -> None:
-        self._ready = self._hub.ready()
+        return self._hub.calls.has_input or self._hub.relay.has_input
 
     def receive(self) -> None:
         """Take in every frame that has come."""
-        hub = self._hub
-        for socket in self._ready:
-            for identity, frame in sockets.receive(socket):
-                if socket is hub.calls:
-                    self._receive_frame(identity, frame)
-                else:
-                    self._receive_question(identity, frame)
-        self._ready = []
+        for identity, frame in self._hub.calls.receive():
+            self._receive_frame(identity, frame)
+        for route, frame in self._hub.relay.receive():
+            self._receive_question(route, frame)
         self._relay.end_orphans()
 
     def _receive_question(self, route: bytes, frame: bytes) -> None:
         lane = self._relay.receive(route, frame)
         if lane is not None:
             self.pool.waits(lane)
-            self.changed = True
+            self.changed = self.changed or bool(self._dispatcher.queue)
 
     def _receive_frame(self, identity: bytes, data: bytes) -> None:
         child = self._children.get(identity)
@@ -242,7 +230,7 @@ class Staff:
         self._life.begin_ending(_FAULT, grace=0)
 
     def _bury(self, notice: Died) -> None:
-        self._ready = self._hub.ready()
+        self._hub.calls.wake()
         self.receive()  # what it sent while it lived comes first
         child = self._children.pop(self._home.identity(notice.name), None)
         if child is None:

@@ -15,6 +15,7 @@ from workers.dispatch import Caller, Ticket
 from workers.frames import Kind, Reply
 from workers.nursery import Kill, Nursery, Request, Spawn
 from workers.service import Ends
+from workers.sockets import Router
 from workers.supervisor import Child
 
 T = TypeVar("T")
@@ -99,3 +100,11 @@ def is_alive(pid: int) -> bool:
 def kill_quietly(pid: int) -> None:
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
+
+
+def next_message(router: Router) -> tuple[bytes, bytes]:
+    """Return the next message, as the loop of the front-end gets it."""
+    while not router.has_input:
+        wait_readable(router.fileno())
+        router.wake()
+    return next(router.receive())

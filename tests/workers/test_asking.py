@@ -14,8 +14,8 @@ import pytest
 from scriptling.errors import PluginCallError, PluginTimeout, RpcError
 from scriptling.protocol.jsonrpc import encode_error_object
 from scriptling.protocol.values import RemoteRef, Undecodable, Unsendable
-from tests.workers.fakes import PATIENCE, wait_readable
-from workers import frames, sockets
+from tests.workers.fakes import PATIENCE, next_message
+from workers import frames
 from workers.asking import Asker, Scope
 from workers.frames import Answer, Ask, Call, Flag, Kind, Want
 from workers.sockets import Hub, Line, RunFolder
@@ -59,13 +59,11 @@ class Setting:
 
     def _answer(self) -> None:
         while (reply := self._replies.get()) is not None:
-            while self._hub.relay not in self._hub.ready():
-                wait_readable(self._hub.relay.fileno())
-            route, frame = next(sockets.receive(self._hub.relay))
+            route, frame = next_message(self._hub.relay)
             ask = frames.decode_from_relay(frame)
             assert isinstance(ask, Ask)
             self.asked.append(ask)
-            sockets.send(self._hub.relay, route, frames.encode(reply(ask)))
+            self._hub.relay.send(route, frames.encode(reply(ask)))
 
     def close(self) -> None:
         self._replies.put(None)
