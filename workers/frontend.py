@@ -39,11 +39,13 @@ class FrontEnd:
         does so until ``life.ending`` is over
     :ivar output_waits: whether a transport has answers that are not written yet; set by the transport
     :ivar output_full: whether it has so many that no more should be made; likewise
+    :ivar flush: writes the answers that there are; likewise
     """
 
     def __init__(self, home: Home, nursery: Nursery, hub: Hub, loop: Reactor) -> None:
         self.output_waits: Callable[[], bool] = bool
         self.output_full: Callable[[], bool] = bool
+        self.flush: Callable[[], object] = bool
         self.dispatcher = Dispatcher(home.settings.callback_depth)
         self.life = Life(home.settings, self.dispatcher, time.monotonic, self._begin)
         self._staff = Staff(home, hub, nursery, loop, self.dispatcher, self.life)
@@ -84,6 +86,7 @@ class FrontEnd:
         if now >= self._next_look or self._is_urgent():
             self._next_look = now + int(_GLANCE * 1e9)
             self._look(now)
+        self.flush()  # before anything that nobody waits for
         if self.life.ending.over or self._staff.has_input:
             return 0
         return self._patience(now / 1e9)

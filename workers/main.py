@@ -84,11 +84,10 @@ def _run(home: Home, children: Nursery, errors: ErrorLog, source: int, sink: int
     signals = Signals(front_end)
     loop.watch(signals.fileno(), reactor.READ, signals.take)
     loop.watch(errors.read_end, reactor.READ, lambda events: _pass_on(errors, loop))
-    host = StdioHost(front_end, loop, home.settings, source, sink)
+    StdioHost(front_end, loop, home.settings, source, sink)
     front_end.start()
     while not (front_end.life.ending.over or signals.forced):
         patience = front_end.turn()
-        host.flush()
         if errors.sink.size:
             errors.sink.flush()
         loop.turn(patience)

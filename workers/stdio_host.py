@@ -38,6 +38,7 @@ class StdioHost:
         self._session = Session(front_end.life.service, self._sink.put_line, Flag.CALLBACKS)
         self._session.congested = lambda: self._sink.size > _MOST_OUTPUT // 4
         front_end.life.open(self._session)
+        front_end.flush = self.flush
         front_end.output_waits = lambda: self._sink.size > 0
         front_end.output_full = lambda: self._sink.size > _MOST_OUTPUT
         loop.watch(self._source.fd, reactor.READ, lambda events: self._read())

@@ -137,19 +137,25 @@ class Worker:
         self._asker.objects = RemoteObjects(self._asker, init)
 
     def _work(self) -> None:
-        outbox, journal = self._outbox, self._post.journal
-        now = time.monotonic_ns()
+        outbox, journal, clock = self._outbox, self._post.journal, time.monotonic_ns
+        now = clock()
+        alone = len(self._calls) == 1
         while (call := self._claim()) is not None:
             if self._durations.get(call.target, _SHORT) >= _SHORT:
                 outbox.flush()
-            journal.begin(call.seq, now)
+            journal.begin(call.seq, clock())
             failed, payload = self._execute(call)
             if os.getpid() != self._pid:
                 os._exit(0)  # the handler has forked: this child of ours is nobody's worker
-            begun, now = now, time.monotonic_ns()
+            begun, now = now, clock()
             self._durations[call.target] = now - begun
             outbox.put(Reply(call.seq, failed, payload, now - begun), now)
-            outbox.flush_if_old(now)
+            if alone:
+                outbox.flush()  # its caller does not have to wait for the tidying up
+                alone = False
+            else:
+                outbox.flush_if_old(now)
+            self._evaluator.tidy()
         journal.end()
         outbox.flush()
 
@@ -176,7 +182,7 @@ class Worker:
         finally:
             scope.active = False
             self._asker.enter(None)
-            self._evaluator.end()
+            self._evaluator.repair()
 
     def _before_asking(self) -> None:
         # Done replies must not wait for the host's answer. A handler's own threads must not touch the socket.

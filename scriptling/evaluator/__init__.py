@@ -77,7 +77,15 @@ class Evaluator:
         Everything that needs them, the encoding of the result included, has to be done by now; references that are
         still held keep them in memory.
         """
+        self.repair()
+        self.tidy()
+
+    def repair(self) -> None:
+        """Do the first part of :meth:`end`: give the builtins back to whoever tells what came of the call."""
         self._state.restore_builtins()
+
+    def tidy(self) -> None:
+        """Do the other part of :meth:`end`, for which nobody has to wait."""
         self._table.restore()  # which looks at sys.path as the call left it
         self._state.restore()
         if self._tracked:
