@@ -193,6 +193,9 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             "seconds without use until an object made over HTTP is destroyed, 0 for never (default: 600)",
             seconds,
         ),
+        _setting(
+            "max-parked", "max_parked", "N", "calls that may wait for other calls (default: 2000)", whole(0, 10_000)
+        ),
     ),
     "Logging": (
         _setting("log-level", "log_level", "LEVEL", "trace, debug, info, warn or error (default: info)", _LEVELS),

@@ -37,6 +37,7 @@ class Settings(NamedTuple):
     max_depth: int = 128  # lists and dicts in one another
     callback_depth: int = 100  # calls in one another
     object_ttl: float = 600.0  # seconds; 0 is for ever
+    max_parked: int = 2000  # calls that wait for other calls
     reload: bool = False
     show_traceback: bool = True
     log_level: str = "info"

@@ -16,7 +16,7 @@ import msgspec
 from scriptling.errors import PluginCallError, RpcError, from_wire
 from scriptling.protocol.values import RemoteRef, Undecodable, ValueDecoder, ValueEncoder
 from workers import frames
-from workers.frames import Ask, Call, Flag, Log, Want
+from workers.frames import Ask, Call, Flag, Kind, Log, Want
 from workers.sockets import Line, send_or_drop
 
 if TYPE_CHECKING:
@@ -39,8 +39,11 @@ class Scope:
 
     __slots__ = ("active", "call", "pause", "resume")
 
-    def __init__(self, call: Call, pause: Callable[[], None], resume: Callable[[], None]) -> None:
-        """Describe a running call; ``pause`` runs before it waits for an answer and ``resume`` after."""
+    def __init__(self, call: Call, pause: Callable[[bool], None], resume: Callable[[bool], None]) -> None:
+        """Describe a running call.
+
+        ``pause`` runs before it waits for an answer and ``resume`` after; both are told whether it is parked by that.
+        """
         self.call = call
         self.active = True
         self.pause = pause
@@ -50,6 +53,15 @@ class Scope:
     def big_integers(self) -> bool:
         """Whether the host takes integers of more than 64 bits."""
         return bool(self.call.flags & Flag.BIG_INTEGERS)
+
+
+def scope_of_script() -> Scope:
+    """Return the scope of a process that runs a script and no call: it has no host."""
+    return Scope(Call(0, Kind.FUNCTION, "", "", b"", 0, 0, 0.0), nothing, nothing)
+
+
+def nothing(parks: bool) -> None:
+    """Do what has to be done around a question in a process where nobody else has to know: nothing."""
 
 
 class Objects(Protocol):
@@ -68,9 +80,11 @@ class Asker:
     :param child: name of this process
     :param key: the run's secret
     :ivar objects: set by whoever owns this asker, before the first call
+    :ivar elsewhere: what threads ask for that run no call themselves; None if they may not
     """
 
     objects: Objects
+    elsewhere: Scope | None = None
 
     def __init__(self, line: Line, child: str, key: str, max_depth: int) -> None:
         self._line = line
@@ -95,18 +109,23 @@ class Asker:
             log = self._local.log = self._line.relay(_MOST_LOGS)
         send_or_drop(log, frames.encode(Log(self._key, scope.call.session, params)))
 
-    def ask(self, scope: Scope, want: Want, target: str, params: bytes, method: str = "") -> bytes:
+    def ask(
+        self, scope: Scope, want: Want, target: str, params: bytes, method: str = "", patience: float | None = None
+    ) -> bytes:
         """Return the answer's payload.
 
+        :param patience: seconds to wait at most; None is for ever
         :raises PluginCallError: with the message of whoever answered, or because the call is over
+        :raises PluginTimeout: there was no answer within the time
         """
         if not scope.active:
             raise PluginCallError(f"callback {target} is not attached to an active plugin call")
-        scope.pause()
+        scope.pause(want.parks)
         try:
-            answer = self._exchange(Ask(self._key, self._child, scope.call.seq, want, target, method, params))
+            ask = Ask(self._key, self._child, scope.call.seq, want, target, method, params, patience)
+            answer = self._exchange(ask)
         finally:
-            scope.resume()
+            scope.resume(want.parks)
         if answer.failed:
             error = _decode_error(answer.payload)
             raise from_wire(RpcError(error.code, error.message, error.data))
@@ -124,6 +143,13 @@ class Asker:
             self._local.socket = None
             socket.close()
             raise
+
+    def ask_others(self, want: str, target: str, operation: str, params: bytes, patience: float | None) -> bytes:
+        """Ask what is shared between calls, for whatever runs in this thread; see :class:`context.Bridge`."""
+        scope = self.scope() or self.elsewhere
+        if scope is None:
+            raise PluginCallError(f"{operation} of {target} can only be asked for by a call that runs")
+        return self.ask(scope, Want[want.upper()], target, params, operation, patience)
 
     def _socket(self) -> zmq.Socket[bytes]:
         socket: zmq.Socket[bytes] | None = getattr(self._local, "socket", None)

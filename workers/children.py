@@ -14,6 +14,7 @@ from scriptling import log
 from scriptling.builtins import install_builtins
 from scriptling.evaluator import Evaluator
 from workers import setup
+from workers.asking import Asker
 from workers.home import Home
 from workers.journal import Writer
 from workers.nursery import Live, Role, Spawn
@@ -72,7 +73,7 @@ def _run_role(home: Home, request: Spawn, descriptors: list[int]) -> int:
 
 def _play_role(home: Home, request: Spawn, descriptors: list[int], line: Line) -> int:
     if request.role == Role.SETUP:
-        return setup.run(home.settings, line)
+        return setup.run(home.settings, line, Asker(line, request.name, home.key, home.settings.max_depth))
     evaluator = Evaluator(home.settings.import_path, home.settings.reload)
     evaluator.install()
     if request.role == Role.STORE:

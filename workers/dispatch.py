@@ -8,6 +8,10 @@ Work is handed out in batches, because a frame costs as much as several small ca
 millisecond of it behind the call that a worker is in, by the measured time of each handler; one call of up to two
 milliseconds may lie there, so that the worker need not wait for it. A handler not measured yet gets an idle worker to
 itself. What a stuck worker has not begun comes back through :meth:`Dispatcher.give_back`.
+
+A call that asks for something keeps its lane. One that *waits* does so for the host or the store, which counts towards
+the depth of callbacks and towards its time. One that is *parked* is blocked on other calls, by a queue for example: as
+long as that lasts its lane is out of all that is looked at, there may be thousands, and its clock stands still.
 """
 
 from __future__ import annotations
@@ -72,13 +76,18 @@ class Lane:
 
     :ivar assigned: what was handed to it and is not settled, in order of handing out
     :ivar ahead: estimated ns of all that
-    :ivar held: it gets nothing more until it has answered: it is stuck, or waits for a callback
-    :ivar waiting: how many of its questions to the host are open
+    :ivar held: it gets nothing more until it has answered: it is stuck, or its call asks for something
+    :ivar waiting: how many of its questions to the host or the store are open
+    :ivar parked: how many of its questions that block on other calls are open
+    :ivar parked_since: ns of the clock at which it was parked
+    :ivar parked_for: ns that its running call was parked before that
     :ivar retired: it gets nothing more at all
     :ivar settled: calls answered in its life
     """
 
-    __slots__ = ("ahead", "assigned", "held", "name", "retired", "settled", "waiting")
+    __slots__ = (
+        "ahead", "assigned", "held", "name", "parked", "parked_for", "parked_since", "retired", "settled", "waiting",
+    )  # fmt: skip
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -86,6 +95,9 @@ class Lane:
         self.ahead = 0
         self.held = False
         self.waiting = 0
+        self.parked = 0
+        self.parked_since = 0
+        self.parked_for = 0
         self.retired = False
         self.settled = 0
 
@@ -106,17 +118,24 @@ class Lane:
         """Whether nothing is assigned to it."""
         return not self.assigned
 
+    @property
+    def asks(self) -> bool:
+        """Whether any of its questions is open."""
+        return self.waiting > 0 or self.parked > 0
+
 
 class Dispatcher:
     """The queue, the lanes, and the ledger of the object store."""
 
     def __init__(self, callback_cap: int) -> None:
-        self._callback_cap = callback_cap
+        self.callback_cap = callback_cap
         self._last_seq = 0
         self._stalled_since = 0
         self._estimates: dict[str, int] = {}
         self.queue: deque[Ticket] = deque()
         self.lanes: dict[str, Lane] = {}
+        self.active: dict[str, Lane] = {}
+        """Those lanes that are not parked."""
         self.in_store: dict[int, Ticket] = {}
         self.for_store: list[Ticket] = []
         """Those in the ledger of the store that have not been sent to it."""
@@ -124,6 +143,12 @@ class Dispatcher:
         """How many calls are with workers."""
         self.waiting = 0
         """How many lanes have a call that waits for the host or the store."""
+        self.parked = 0
+        """How many lanes have a call that is blocked on other calls."""
+        self.asking: set[int] = set()
+        """The calls that have questions open; kept by whoever takes the questions."""
+        self.over: list[int] = []
+        """Those of them that have been answered since; taken by whoever takes the questions."""
         self.held_bytes = 0
         """Bytes of memory of all calls that are owed an answer."""
 
@@ -158,7 +183,7 @@ class Dispatcher:
     @property
     def backed_up(self) -> bool:
         """Whether a worker has work behind what it is doing, which may have to be taken back."""
-        return self.assigned > 1 and any(len(lane.assigned) > 1 for lane in self.lanes.values())
+        return self.assigned > 1 and any(len(lane.assigned) > 1 for lane in self.active.values())
 
     # Handing out
 
@@ -167,29 +192,29 @@ class Dispatcher:
         """How many lanes are in a long call while calls that are known to be short wait in the queue."""
         estimates = self._estimates
         if any(estimates.get(ticket.target, HORIZON) < HORIZON for ticket in islice(self.queue, _NEAR)):
-            return sum(1 for lane in self.lanes.values() if lane.is_long and not lane.waiting)
+            return sum(1 for lane in self.active.values() if lane.is_long and not lane.waiting)
         return 0
 
     @property
     def free(self) -> bool:
         """Whether any lane has room, or will have within about the time that may lie ahead of it."""
-        return any(not (lane.is_long or lane.retired) for lane in self.lanes.values())
+        return any(not (lane.is_long or lane.retired) for lane in self.active.values())
 
     @property
     def serving(self) -> int:
-        """How many lanes do not wait and are not about to end."""
-        return sum(1 for lane in self.lanes.values() if not (lane.waiting or lane.retired))
+        """How many lanes do not wait, are not parked and not about to end."""
+        return sum(1 for lane in self.active.values() if not (lane.waiting or lane.retired))
 
     @property
     def too_deep(self) -> bool:
         """Whether as many calls wait for callbacks as may, so that one more from inside them cannot run."""
-        return self.waiting >= self._callback_cap
+        return self.waiting >= self.callback_cap
 
     def assign(self) -> list[tuple[Lane, list[Ticket]]]:
         """Hand out from the queue what may be handed out now: least loaded lanes first, in equal shares."""
         if not self.queue or self.too_deep:
             return []
-        open_lanes = [lane for lane in self.lanes.values() if lane.has_room]
+        open_lanes = [lane for lane in self.active.values() if lane.has_room]
         open_lanes.sort(key=_load)
         handed_out = []
         while open_lanes and self.queue:
@@ -228,13 +253,19 @@ class Dispatcher:
                 continue
             lane.ahead -= ticket.estimate
             self.held_bytes -= len(ticket.params) + TICKET
-            self._measure(ticket.target, reply.elapsed)
+            self._measure(ticket.target, max(0, reply.elapsed - lane.parked_for))
             settled.append((ticket, reply))
         if settled:
             self.assigned -= len(settled)
-            lane.held = lane.waiting > 0
+            lane.held = lane.asks
+            lane.parked_for = 0
             lane.settled += len(settled)
+            self._note_over(settled)
         return settled
+
+    def _note_over(self, settled: list[tuple[Ticket, Reply]]) -> None:
+        if self.asking:
+            self.over += [ticket.seq for ticket, _ in settled if ticket.seq in self.asking]
 
     def _measure(self, target: str, elapsed: int) -> None:
         known = self._estimates.get(target)
@@ -248,6 +279,7 @@ class Dispatcher:
             if ticket is not None:
                 self.held_bytes -= len(ticket.params) + TICKET
                 settled.append((ticket, reply))
+        self._note_over(settled)
         return settled
 
     def give_back(self, lane: Lane, seqs: Iterable[int]) -> None:
@@ -259,12 +291,14 @@ class Dispatcher:
                 self.assigned -= 1
                 self.queue.appendleft(ticket)
         # A lane that turns out to have nothing is not stuck: what looked so has just been answered.
-        lane.held = bool(lane.assigned) or lane.waiting > 0
+        lane.held = bool(lane.assigned) or lane.asks
 
     def gone(self, lane: Lane) -> list[Ticket]:
         """Forget a dead worker, and return the calls that died with it; what it had not begun was given back before."""
-        if self.lanes.pop(lane.name, None) is not None and lane.waiting:
-            self.waiting -= 1
+        if self.lanes.pop(lane.name, None) is not None:
+            self.active.pop(lane.name, None)
+            self.waiting -= lane.waiting > 0
+            self.parked -= lane.parked > 0
         died = list(lane.assigned.values())
         self.assigned -= len(died)
         lane.assigned.clear()
@@ -320,6 +354,7 @@ class Dispatcher:
             lane.assigned.clear()
             lane.ahead = 0
         self.assigned = 0
+        self.over += self.asking
         return self._drop(left)
 
     def _drop(self, tickets: list[Ticket]) -> list[Ticket]:
@@ -330,7 +365,7 @@ class Dispatcher:
 
     def add_lane(self, name: str) -> Lane:
         """Take a worker that is ready into service."""
-        lane = self.lanes[name] = Lane(name)
+        lane = self.lanes[name] = self.active[name] = Lane(name)
         return lane
 
     def wait(self, lane: Lane) -> None:
@@ -344,7 +379,32 @@ class Dispatcher:
         lane.waiting -= 1
         self.waiting -= not lane.waiting and lane.name in self.lanes
         self._stalled_since = 0
-        lane.held = bool(lane.assigned) or lane.waiting > 0
+        lane.held = bool(lane.assigned) or lane.asks
+
+    def park(self, lane: Lane, seq: int, now: int) -> None:
+        """Note that the running call of a lane blocks on other calls (ns of the clock).
+
+        It will not be begun again, so that its parameters are needed no more; there may be many such calls.
+        """
+        lane.parked += 1
+        lane.held = True
+        if lane.parked == 1:
+            lane.parked_since = now
+            self.active.pop(lane.name, None)
+            self.parked += 1
+        ticket = lane.assigned[seq]
+        self.held_bytes -= len(ticket.params)
+        ticket.params = b""
+
+    def unpark(self, lane: Lane, now: int) -> None:
+        """Note that it goes on (ns of the clock)."""
+        lane.parked -= 1
+        if not lane.parked:
+            lane.parked_for += now - lane.parked_since
+            if lane.name in self.lanes:
+                self.parked -= 1
+                self.active[lane.name] = lane
+        lane.held = bool(lane.assigned) or lane.asks
 
 
 def is_withdrawn_with(ticket: Ticket, caller: Caller) -> bool:

@@ -161,6 +161,14 @@ class Want(IntEnum):
     CALLBACK = 0
     METHOD = 1
     ADOPT = 2
+    SYNC = 3
+    TASK = 4
+    SOCKET = 5
+
+    @property
+    def parks(self) -> bool:
+        """Whether who asks blocks on what other calls do, and not on the host or the store."""
+        return self >= Want.SYNC
 
 
 class Ask(msgspec.Struct, array_like=True, frozen=True, tag="ask"):
@@ -168,10 +176,11 @@ class Ask(msgspec.Struct, array_like=True, frozen=True, tag="ask"):
 
     :ivar key: the run's secret, which only our own processes hold
     :ivar child: name of the process that asks
-    :ivar seq: the call that is running
-    :ivar target: callback id, object id, or class name
-    :ivar method: name of the method to call
-    :ivar params: as of the request to be made, see :class:`Call`
+    :ivar seq: the call that is running; 0 in a process that has a script to run and no call
+    :ivar target: what is asked: callback id, object id, class name, or the name of whatever is shared
+    :ivar method: name of the method to call, or of the operation
+    :ivar params: as of the request to be made, see :class:`Call`; or as whoever answers understands it
+    :ivar patience: seconds after which the answer is that the time is over; None is for ever
     """
 
     key: str
@@ -181,6 +190,7 @@ class Ask(msgspec.Struct, array_like=True, frozen=True, tag="ask"):
     target: str
     method: str
     params: bytes
+    patience: float | None = None
 
 
 class Log(msgspec.Struct, array_like=True, frozen=True, tag="log"):

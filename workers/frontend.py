@@ -81,6 +81,7 @@ class FrontEnd:
         """
         self._staff.receive()
         now = time.monotonic_ns()
+        self._staff.relay.expire(now)
         if self.dispatcher.waiting or not self.output_full():
             self._staff.hand_out(now)
         if now >= self._next_look or self._is_urgent():
@@ -118,6 +119,13 @@ class FrontEnd:
             self._staff.stop_setup()
 
     def _patience(self, now: float) -> float | None:
+        patience, question = self._patience_for_children(now), self._staff.relay.next_deadline
+        if question is None:
+            return patience
+        due = max(question - now, 0)
+        return due if patience is None else min(patience, due)
+
+    def _patience_for_children(self, now: float) -> float | None:
         pool, supervisor = self._staff.pool, self._staff.supervisor
         if self.dispatcher.queue or self.dispatcher.backed_up:
             return _GLANCE

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import select
 import signal
 import socket
@@ -219,6 +220,9 @@ class _Keeper:
         signal.signal(signal.SIGCHLD, _only_wake)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         self._own = (self._woken, wake)
+        # One descriptor for each child, and there may be thousands; their user code may rely on the usual limit.
+        self._usual = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (self._usual[1], self._usual[1]))
 
     def run(self) -> None:
         """Serve requests and watch children until the front-end is gone."""
@@ -284,6 +288,7 @@ class _Keeper:
         self._control.close()
         for descriptor in (*self._own, *self._children):
             os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, self._usual)
         self._live(request, descriptors)
 
     def _kill(self, request: Kill) -> None:

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from scriptling.errors import ErrorCode, RpcError
@@ -22,9 +23,10 @@ from scriptling.protocol.jsonrpc import encode_error_object
 from scriptling.protocol.messages import ClassSchema, ObjectCall, ObjectNew, decode_params, encode_message
 from scriptling.protocol.values import RemoteRef
 from scriptling.registry import ClassDeclaration
+from scriptling.runtime import context
 from scriptling.settings import Settings
 from workers import frames, host_log
-from workers.asking import Asker, Scope
+from workers.asking import Asker, Scope, scope_of_script
 from workers.crew import Crew
 from workers.exposed import Exposed
 from workers.finalisers import destroy
@@ -64,6 +66,7 @@ class ObjectStore:
         self._mutex = threading.Lock()
         self._asker = Asker(line, name, key, settings.max_depth)
         self._asker.objects = self
+        self._asker.elsewhere = scope_of_script()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._crew = Crew(self._lead, self._glance)
         self._stop_by = 0.0
@@ -74,6 +77,7 @@ class ObjectStore:
         # A method that computes in Python must not keep others from their turn for as long as Python would let it.
         sys.setswitchinterval(_TURN)
         host_log.install(self._asker, LEVELS[self._settings.log_level])
+        context.connect(self._asker.ask_others)
         self._line.send(frames.encode(Hello()))
         init = frames.decode_for_child(self._line.recv())
         if not isinstance(init, Init):
@@ -265,7 +269,7 @@ class ObjectStore:
         return now
 
     def _outcome(self, task: Task) -> tuple[bool, bytes]:
-        scope = Scope(task.call, lambda: self._pause(task), lambda: self._resume(task))
+        scope = Scope(task.call, partial(self._pause, task), partial(self._resume, task))
         self._asker.enter(scope)
         try:
             return False, self._evaluate(task, scope)
@@ -331,18 +335,22 @@ class ObjectStore:
 
     # Waiting for a callback
 
-    def _pause(self, task: Task) -> None:
+    def _pause(self, task: Task, parks: bool) -> None:
         """Let others lead, and use the object, while this thread waits (the callback may call the object again)."""
         self._crew.give_up_lead()
         with self._mutex:
             task.asking += 1  # a method may ask from several threads of its own
+            if parks:
+                task.park(time.monotonic())
             if task.instance is not None and task.asking == 1:
                 self._release(task.instance)
 
-    def _resume(self, task: Task) -> None:
+    def _resume(self, task: Task, parks: bool) -> None:
         instance = task.instance
         with self._mutex:
             task.asking -= 1
+            if parks:
+                task.unpark(time.monotonic())
             if instance is None or task.asking:
                 return
             if not instance.busy:
@@ -364,7 +372,7 @@ class ObjectStore:
 
     def _is_overdue(self, task: Task, now: float) -> bool:
         patience = _DESTROY_PATIENCE if task.call.kind == Kind.DESTROY else task.call.timeout
-        return bool(patience) and now - task.since > patience
+        return bool(patience) and not task.parked and now - task.since > patience
 
     def _give_up(self, task: Task) -> None:
         error = RpcError(ErrorCode.TIMED_OUT, f"{task} did not return within {task.call.timeout:g} s")

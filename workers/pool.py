@@ -128,9 +128,8 @@ class Pool:
             self.retire(seat)
 
     def waits(self, lane: Lane) -> None:
-        """Take back what lies behind a call that now waits for the host."""
-        seat = self._seats[lane.name]
-        self._take_back(seat)
+        """Take back what lies behind a call that now waits for somebody."""
+        self._take_back(self._seats[lane.name])
 
     def _take_back(self, seat: Seat) -> None:
         assert seat.lane is not None
@@ -148,8 +147,9 @@ class Pool:
 
     def look(self, now: int, supervisor: Supervisor) -> None:
         """Find workers that are stuck, hung, dumb, too large or superfluous, and do what is to be done."""
-        for seat in list(self._seats.values()):
-            if seat.lane is not None and seat.child.verdict is None:
+        for name in list(self._dispatcher.active):  # the clock of those that are parked stands still
+            seat = self._seats[name]
+            if seat.child.verdict is None:
                 self._look_at(seat, now, supervisor)
         self._dismiss_surplus(now, supervisor)
 
@@ -162,7 +162,7 @@ class Pool:
             self._ask_if_dumb(seat, now, supervisor)
             return
         seat.pinged = 0  # it lives, although it reads nothing before its call is done
-        age = now - since
+        age = now - since - lane.parked_for
         if age > STUCK and not lane.held:
             self._take_back(seat)
         if ticket.timeout and age > ticket.timeout * 1e9:
@@ -183,13 +183,13 @@ class Pool:
             self._send(lane.name, frames.encode(Ping()))
 
     def _dismiss_surplus(self, now: int, supervisor: Supervisor) -> None:
-        idle = [seat for seat in self._seats.values() if seat.lane and seat.lane.idle and not seat.lane.retired]
-        serving = sum(1 for seat in self._seats.values() if seat.lane and not (seat.lane.waiting or seat.lane.retired))
+        idle = [lane for lane in self._dispatcher.active.values() if lane.idle and not lane.retired]
+        serving = self._dispatcher.serving
         if not idle or serving <= supervisor.workers:
             self._idle_since = now
         elif now - self._idle_since > _SURPLUS_LIFE:
-            for seat in idle[: serving - supervisor.workers]:
-                self.retire(seat)
+            for lane in idle[: serving - supervisor.workers]:
+                self.retire(self._seats[lane.name])
 
     def wants_to_retire(self, name: str) -> None:
         """Let a worker end that has found itself unfit: handlers have left too much in it."""
@@ -230,13 +230,14 @@ class Pool:
     @property
     def starting(self) -> int:
         """How many workers are born and not in service yet."""
-        return sum(1 for seat in self._seats.values() if seat.lane is None)
+        return len(self._seats) - len(self._dispatcher.lanes)
 
     def watched(self, wanted: int) -> bool:
         """Whether any worker has to be looked at from time to time: it works, or there are more than wanted."""
-        if self._dispatcher.assigned or len(self._seats) > wanted:
+        active = len(self._seats) - self._dispatcher.parked
+        if self._dispatcher.assigned > self._dispatcher.parked or active > wanted:
             return True
-        return any(seat.pinged for seat in self._seats.values())
+        return any(self._seats[name].pinged for name in self._dispatcher.active)
 
 
 def as_call(ticket: Ticket) -> frames.Call:

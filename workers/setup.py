@@ -14,6 +14,7 @@ from scriptling.runtime import context
 from scriptling.schema import check_handler, describe
 from scriptling.settings import Settings
 from workers import frames
+from workers.asking import Asker, scope_of_script
 from workers.ending import SETUP_FAILED
 from workers.frames import Hello, Registered, Started, Stop, Stopped
 from workers.sockets import Line
@@ -120,8 +121,10 @@ def find_unserved(declaration: Declaration) -> list[str]:
     return [f"these {what} are not served, {reason}: {', '.join(names)}"] if names else []
 
 
-def run(settings: Settings, line: Line) -> int:
+def run(settings: Settings, line: Line, asker: Asker) -> int:
     """Run the setup script to its end and through the life of the server, and return its exit code."""
+    asker.elsewhere = scope_of_script()
+    context.connect(asker.ask_others)
     line.send(frames.encode(Hello()))
     server = SetupServer(line, settings.import_path)
     context.install(server)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import logging
 import signal
 import time
+from collections.abc import Callable
 
 import msgspec
 
 from workers import frames, reactor
 from workers.dispatch import Caller, Dispatcher
-from workers.frames import Classes, FromChild, Hello, Registered, Replies, Started, Stop, Stopped
+from workers.frames import Classes, FromChild, Hello, Registered, Replies, Started, Stop, Stopped, Want
 from workers.home import Home
 from workers.life import Life
 from workers.nursery import Born, Died, Nursery, NurseryLostError, Role
 from workers.pool import Pool
 from workers.reactor import Reactor
 from workers.relay import Relay
+from workers.responders import HostResponder, StoreResponder
 from workers.sockets import Hub
 from workers.store_link import StoreLink
 from workers.supervisor import Child, CrashLoopError, Supervisor
@@ -32,6 +34,7 @@ class Staff:
     """Every child process, the sockets to them, and the nursery that starts them.
 
     :param life: is told what setup and store have to say, and when the server cannot go on
+    :ivar relay: the questions of running calls
     :ivar changed: whether somebody has come, gone or begun to wait since the last :meth:`look`
     """
 
@@ -50,7 +53,7 @@ class Staff:
         self._loop = loop
         self._dispatcher = dispatcher
         self._life = life
-        self._relay = Relay(dispatcher, home.key, hub.relay.send, life.log_to, settings.callback_depth)
+        self.relay = _make_relay(home, dispatcher, hub.relay.send, life)
         self._children: dict[bytes, Child] = {}
         life.recall = self._recall
         for router in (hub.calls, hub.relay):
@@ -81,6 +84,7 @@ class Staff:
             self.supervisor.hold_back(role, time.monotonic())
             return
         self._children[self._home.identity(child.name)] = child
+        self.relay.admit(child.name)
 
     def _descriptors(self, child: Child) -> list[int]:
         return self.pool.furnish(child) if child.role == Role.WORKER else []
@@ -146,10 +150,10 @@ class Staff:
             self._receive_frame(identity, frame)
         for route, frame in self._hub.relay.receive():
             self._receive_question(route, frame)
-        self._relay.end_orphans()
+        self.relay.end_orphans()
 
     def _receive_question(self, route: bytes, frame: bytes) -> None:
-        lane = self._relay.receive(route, frame)
+        lane = self.relay.receive(route, frame)
         if lane is not None:
             self.pool.waits(lane)
             self.changed = self.changed or bool(self._dispatcher.queue)
@@ -236,7 +240,7 @@ class Staff:
         if child is None:
             return
         self.changed = True
-        self._relay.drop(child.name)
+        self.relay.drop(child.name)
         if child.role == Role.WORKER:
             self.pool.died(child, notice.code)
         elif child.role == Role.STORE:
@@ -256,3 +260,10 @@ class Staff:
             self._life.setup_ended(code)  # its last frame may still be on its way
         else:
             self._life.setup_died(code)
+
+
+def _make_relay(home: Home, dispatcher: Dispatcher, send: Callable[[bytes, bytes], None], life: Life) -> Relay:
+    relay = Relay(dispatcher, home.key, send, life.log_to, time.monotonic_ns, home.settings.max_parked)
+    host, store = HostResponder(relay), StoreResponder(relay, dispatcher)
+    relay.responders.update({Want.CALLBACK: host, Want.METHOD: store, Want.ADOPT: store})
+    return relay

@@ -55,13 +55,15 @@ class CrashLoopError(Exception):
 class Supervisor:
     """The children of one server.
 
-    :ivar workers: how many workers there should be that do not wait for callbacks
+    :ivar workers: how many workers there should be that do not wait for anybody
+    :ivar unsettled: the children that are about to be ready, or to be dead
     """
 
     nursery: Nursery
     workers: int
     descriptors: Callable[[Child], list[int]]
     children: dict[str, Child] = field(default_factory=dict)
+    unsettled: dict[str, Child] = field(default_factory=dict)
     _births: dict[Role, int] = field(default_factory=dict)
     _failures: dict[Role, _Failures] = field(default_factory=dict)
 
@@ -74,7 +76,7 @@ class Supervisor:
         generation = self._births[role] = self._births.get(role, 0) + 1
         child = Child(f"{role.name.lower()}-{generation}", role, generation, born=now)
         self.nursery.send(Spawn(child.name, role, generation), self.descriptors(child))
-        self.children[child.name] = child
+        self.children[child.name] = self.unsettled[child.name] = child
         return child
 
     def kill(self, name: str, verdict: RpcError, now: float) -> None:
@@ -83,6 +85,7 @@ class Supervisor:
         if child is not None:
             child.verdict = child.verdict or verdict
             child.killed = now
+            self.unsettled[name] = child
             self.nursery.send(Kill(name))
 
     def ready(self, name: str) -> Child | None:
@@ -90,6 +93,8 @@ class Supervisor:
         child = self.children.get(name)
         if child is not None and not child.ready:
             child.ready = True
+            if not child.killed:
+                self.unsettled.pop(name, None)
             self._failures.pop(child.role, None)
         return child
 
@@ -99,6 +104,7 @@ class Supervisor:
         :raises CrashLoopError: too many of its role have died in a row before they were ready
         """
         child = self.children.pop(name, None)
+        self.unsettled.pop(name, None)
         if child is None or child.stopping:
             return child
         if not child.ready:
@@ -131,7 +137,7 @@ class Supervisor:
 
     def look(self, now: float) -> None:
         """Kill children that do not get ready, and see to it that those who were killed are buried."""
-        for child in self.children.values():
+        for child in list(self.unsettled.values()):
             if not child.ready and not child.killed and now - child.born > _BIRTH:
                 text = f"{child.name} did not get ready within {_BIRTH:g} s; is the folder of the sockets still there?"
                 self.kill(child.name, RpcError(ErrorCode.INTERNAL_ERROR, text), now)
@@ -142,7 +148,7 @@ class Supervisor:
     @property
     def expecting(self) -> bool:
         """Whether anybody is about to be ready, or to be dead."""
-        return any(child.killed or not child.ready for child in self.children.values())
+        return bool(self.unsettled)
 
     def of(self, role: Role) -> list[Child]:
         """Return the children of a role that are wanted."""

@@ -11,13 +11,31 @@ from workers.instances import Instance
 
 @dataclass(eq=False)
 class Task:
-    """A call that is ready to run, with the object it is for."""
+    """A call that is ready to run, with the object it is for.
+
+    :ivar since: when it began, without the time for which it was parked (s)
+    :ivar asking: how many of its questions are open; ``parked``: those of them that block on other calls
+    """
 
     call: Call
     instance: Instance[Task] | None = None
     since: float = 0.0
     answered: bool = False
     asking: int = 0
+    parked: int = 0
+    parked_since: float = 0.0
+
+    def park(self, now: float) -> None:
+        """Stop its clock, because it blocks on other calls."""
+        self.parked += 1
+        if self.parked == 1:
+            self.parked_since = now
+
+    def unpark(self, now: float) -> None:
+        """Let its clock go on."""
+        self.parked -= 1
+        if not self.parked:
+            self.since += now - self.parked_since
 
     @property
     def kind_of_work(self) -> tuple[str, str]:

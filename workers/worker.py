@@ -22,9 +22,10 @@ from scriptling.evaluator import Evaluator
 from scriptling.log import LEVELS
 from scriptling.protocol.messages import FunctionCall, decode_params
 from scriptling.registry import Declaration, Handler
+from scriptling.runtime import context
 from scriptling.settings import Settings
 from workers import claims, frames, host_log
-from workers.asking import Asker, Scope
+from workers.asking import Asker, Scope, nothing
 from workers.frames import Call, Calls, Hello, Init, Kind, Ping, Reply, Stopped
 from workers.journal import Writer
 from workers.outcomes import check_size, encode_error, run_coroutine
@@ -109,6 +110,7 @@ class Worker:
     def run(self) -> None:
         """Serve until told to stop."""
         host_log.install(self._asker, LEVELS[self._settings.log_level])
+        context.connect(self._asker.ask_others)
         self._greet()
         while not self._stopping:
             self._take_frame()
@@ -172,8 +174,9 @@ class Worker:
                 return call
 
     def _execute(self, call: Call) -> tuple[bool, bytes]:
-        scope = Scope(call, self._before_asking, _nothing)
+        scope = Scope(call, self._before_asking, nothing)
         self._asker.enter(scope)
+        self._asker.elsewhere = scope
         self._evaluator.begin()
         try:
             return False, self._evaluate(call, scope)
@@ -184,7 +187,7 @@ class Worker:
             self._asker.enter(None)
             self._evaluator.repair()
 
-    def _before_asking(self) -> None:
+    def _before_asking(self, parks: bool) -> None:
         # Done replies must not wait for the host's answer. A handler's own threads must not touch the socket.
         if threading.get_ident() == self._thread:
             self._outbox.flush()
@@ -199,7 +202,3 @@ class Worker:
         if type(result) is CoroutineType:
             result = run_coroutine(result)
         return check_size(self._asker.encoder(scope).encode(result), self._settings.max_message)
-
-
-def _nothing() -> None:
-    return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from scriptling.registry import Registry
@@ -29,13 +29,32 @@ class Server(Protocol):
         """Return soon, having used no CPU, or at once when the server stops."""
 
 
+Bridge = Callable[[str, str, str, bytes, float | None], bytes]
+"""Asks what the calls of a server share, and returns the answer: kind of thing, its name, operation, parameters, and
+seconds to wait (None: for ever).
+
+Raises :class:`scriptling.errors.PluginCallError`, or ``PluginTimeout`` when the time is over.
+"""
+
+
 class _Current:
     server: Server | None = None
+    bridge: Bridge | None = None
 
 
 def install(server: Server | None) -> None:
     """Make this the server of the running script; None for a script that is simply run."""
     _Current.server = server
+
+
+def connect(bridge: Bridge | None) -> None:
+    """Make this the way to what the calls of a server share; None for a script that is simply run."""
+    _Current.bridge = bridge
+
+
+def bridge() -> Bridge | None:
+    """Return the way to what the calls of a server share; None where there is no server around this process."""
+    return _Current.bridge
 
 
 def current() -> Server | None:

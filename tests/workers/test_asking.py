@@ -16,7 +16,7 @@ from scriptling.protocol.jsonrpc import encode_error_object
 from scriptling.protocol.values import RemoteRef, Undecodable, Unsendable
 from tests.workers.fakes import PATIENCE, next_message
 from workers import frames
-from workers.asking import Asker, Scope
+from workers.asking import Asker, Scope, scope_of_script
 from workers.frames import Answer, Ask, Call, Flag, Kind, Want
 from workers.sockets import Hub, Line, RunFolder
 
@@ -49,7 +49,7 @@ class Setting:
 
     def scope(self, flags: int = Flag.CALLBACKS) -> Scope:
         call = Call(7, Kind.FUNCTION, "f", "", b"{}", flags, 1, 0.0)
-        return Scope(call, lambda: self.steps.append("pause"), lambda: self.steps.append("resume"))
+        return Scope(call, lambda parks: self.steps.append("pause"), lambda parks: self.steps.append("resume"))
 
     def will_answer(self, payload: bytes = ONE, failed: bool = False) -> None:
         self._replies.put(lambda ask: Answer(failed, payload))
@@ -122,6 +122,24 @@ def test_errors_are_raised_with_the_hosts_message_and_kind(setting: Setting) -> 
     with pytest.raises(PluginTimeout, match="too late"):
         callback()
     assert setting.steps == ["pause", "resume"] * 2
+
+
+def test_what_is_shared_is_asked_for_by_the_call_that_runs(setting: Setting) -> None:
+    setting.asker.enter(setting.scope())
+    setting.will_answer(b"payload")
+    assert setting.asker.ask_others("sync", "jobs", "queue.get", b"params", 2.5) == b"payload"
+    (ask,) = setting.asked
+    assert (ask.seq, ask.kind, ask.target, ask.method) == (7, Want.SYNC, "jobs", "queue.get")
+    assert (ask.params, ask.patience) == (b"params", 2.5)
+
+
+def test_threads_that_run_no_call_ask_for_what_their_process_says(setting: Setting) -> None:
+    with pytest.raises(PluginCallError, match="by a call that runs"):
+        setting.asker.ask_others("sync", "jobs", "queue.get", b"", None)
+    setting.asker.elsewhere = scope_of_script()
+    setting.will_answer(b"payload")
+    assert setting.asker.ask_others("sync", "jobs", "queue.get", b"", None) == b"payload"
+    assert setting.asked[0].seq == 0
 
 
 def test_a_callback_whose_call_is_over_asks_nobody(setting: Setting) -> None:

@@ -162,6 +162,58 @@ def test_a_worker_that_waits_for_the_host_is_held_until_its_call_is_done() -> No
     assert dispatcher.assign() != []
 
 
+def test_a_parked_worker_is_out_of_all_that_is_looked_at_and_counts_towards_no_depth() -> None:
+    dispatcher = make_dispatcher("a", "b", cap=1)
+    lane, (running,) = stuck_lane(dispatcher, 0)
+    dispatcher.park(lane, running, 100)
+    assert (dispatcher.parked, dispatcher.waiting, dispatcher.too_deep) == (1, 0, False)
+    assert {*dispatcher.active} == {*dispatcher.lanes} - {lane.name}
+    assert dispatcher.serving == 1
+    (other,) = submit(dispatcher, 1)
+    ((taken, _),) = dispatcher.assign()
+    assert taken is not lane
+    dispatcher.done(taken, [make_reply(other.seq)])
+
+
+def test_the_time_for_which_a_call_was_parked_is_not_part_of_its_measured_time() -> None:
+    dispatcher = make_dispatcher("a")
+    lane, (running,) = stuck_lane(dispatcher, 0)
+    for since, until in ((100, 300), (400, 450)):
+        dispatcher.park(lane, running, since)
+        dispatcher.park(lane, running, since + 10)
+        dispatcher.unpark(lane, until - 10)
+        dispatcher.unpark(lane, until)
+    assert (dispatcher.parked, lane.parked_for, {*dispatcher.active}) == (0, 250, {"a"})
+    assert dispatcher.assign() == []
+    dispatcher.done(lane, [make_reply(running, 1250)])
+    assert lane.parked_for == 0
+    submit(dispatcher, 1)
+    dispatcher.assign()
+    assert lane.ahead < HORIZON
+
+
+def test_a_parked_call_needs_its_parameters_no_more() -> None:
+    dispatcher = make_dispatcher("a")
+    ticket = make_ticket(dispatcher.next_seq(), params=b"x" * 1000)
+    dispatcher.submit(ticket)
+    ((lane, _),) = dispatcher.assign()
+    held = dispatcher.held_bytes
+    dispatcher.park(lane, ticket.seq, 1)
+    assert dispatcher.held_bytes == held - 1000
+    dispatcher.done(lane, [make_reply(ticket.seq)])
+    assert dispatcher.held_bytes == 0
+
+
+def test_a_parked_worker_that_dies_is_not_counted_any_more() -> None:
+    dispatcher = make_dispatcher("a")
+    lane, (running,) = stuck_lane(dispatcher, 0)
+    dispatcher.park(lane, running, 1)
+    assert [ticket.seq for ticket in dispatcher.gone(lane)] == [running]
+    assert (dispatcher.parked, dispatcher.active, dispatcher.lanes) == (0, {}, {})
+    dispatcher.unpark(lane, 2)
+    assert (dispatcher.parked, dispatcher.active) == (0, {})
+
+
 def test_a_question_that_outlives_its_call_does_not_keep_the_worker() -> None:
     dispatcher = make_dispatcher("a")
     lane, (running,) = stuck_lane(dispatcher, 0)

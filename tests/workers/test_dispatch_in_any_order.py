@@ -40,6 +40,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.processes: list[Process] = []
         self.in_store: set[int] = set()
         self.births = 0
+        self.now = 0
         self.abandoned = False
 
     @initialize(count=st.integers(1, 3))
@@ -129,7 +130,7 @@ class AnyOrder(RuleBasedStateMachine):
     def hello(self, data: Any) -> None:
         process = self._pick(data, [each for each in self.processes if each.pinged])
         process.pinged = False
-        process.lane.held = process.lane.waiting > 0
+        process.lane.held = process.lane.asks
 
     @precondition(lambda self: any(process.running for process in self.processes))
     @rule(data=st.data())
@@ -138,6 +139,21 @@ class AnyOrder(RuleBasedStateMachine):
         if process.running in process.lane.assigned:
             self.dispatcher.wait(process.lane)
             self._take_back(process)
+
+    @precondition(lambda self: any(process.running for process in self.processes))
+    @rule(data=st.data())
+    def block(self, data: Any) -> None:
+        process = self._pick(data, [each for each in self.processes if each.running])
+        if process.running in process.lane.assigned:
+            self.now += 1
+            self.dispatcher.park(process.lane, process.running, self.now)
+            self._take_back(process)
+
+    @precondition(lambda self: any(process.lane.parked for process in self.processes))
+    @rule(data=st.data())
+    def go_on(self, data: Any) -> None:
+        self.now += 1
+        self.dispatcher.unpark(self._pick(data, [each for each in self.processes if each.lane.parked]).lane, self.now)
 
     @precondition(lambda self: any(process.lane.waiting for process in self.processes))
     @rule(data=st.data())
@@ -248,7 +264,15 @@ class AnyOrder(RuleBasedStateMachine):
         for process in self.processes:
             lane = process.lane
             if lane.held and lane.idle and not lane.retired:
-                assert lane.waiting or process.pinged or self.abandoned
+                assert lane.asks or process.pinged or self.abandoned
+
+    @invariant()
+    def lanes_are_counted_by_what_they_wait_for(self) -> None:
+        dispatcher = self.dispatcher
+        lanes = dispatcher.lanes.values()
+        assert dispatcher.waiting == sum(lane.waiting > 0 for lane in lanes)
+        assert dispatcher.parked == sum(lane.parked > 0 for lane in lanes)
+        assert {*dispatcher.active} == {lane.name for lane in lanes if not lane.parked}
 
 
 TestAnyOrder = AnyOrder.TestCase

@@ -242,6 +242,21 @@ def test_what_lies_behind_a_call_that_waits_for_the_host_is_run_by_others(settin
 # Time-outs
 
 
+def test_the_clock_of_a_parked_call_stands_still(setting: Setting) -> None:
+    (process,) = setting.workers
+    (seq,) = setting.submit(1, timeout=2.0)
+    process.begin(START)
+    lane = setting.lane(process)
+    setting.dispatcher.park(lane, seq, START + 1 * SECOND)
+    setting.look(START + 100 * SECOND)
+    assert setting.nursery.kills == []
+    setting.dispatcher.unpark(lane, START + 100 * SECOND)
+    setting.look(START + 100 * SECOND + SECOND // 2)
+    assert setting.nursery.kills == []
+    setting.look(START + 101 * SECOND + 1)
+    assert [name for name, _ in setting.nursery.kills] == [process.child.name]
+
+
 def test_a_call_that_takes_too_long_costs_its_worker(setting: Setting) -> None:
     (process,) = setting.workers
     (seq,) = setting.submit(1, timeout=2.0)

@@ -15,12 +15,31 @@ from tests.workers.fakes import make_reply
 from workers import frames
 from workers.dispatch import Dispatcher, Lane, Ticket
 from workers.frames import Answer, Ask, Flag, Kind, Log, Reply, Want
-from workers.relay import Relay
+from workers.relay import Question, Relay
+from workers.responders import HostResponder, StoreResponder
 from workers.service import Service
 from workers.session import Session
 
 KEY = "0123456789abcdef"
 VALUE = b'{"type":"int","value":5}'
+
+
+class Others:
+    """What calls block on: keeps what it is asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[Question] = []
+        self.withdrawn: list[Question] = []
+        self.dropped: list[str] = []
+
+    def ask(self, question: Question, ask: Ask) -> None:
+        self.asked.append(question)
+
+    def withdraw(self, question: Question) -> None:
+        self.withdrawn.append(question)
+
+    def drop(self, child: str) -> None:
+        self.dropped.append(child)
 
 
 class Setting:
@@ -34,7 +53,17 @@ class Setting:
         self.session = Session(service, lambda message: self.told.append(json.loads(message)), Flag.CALLBACKS)
         self.session.open()
         self.logged: list[tuple[int, bytes]] = []
-        self.relay = Relay(self.dispatcher, KEY, self._take, lambda *record: self.logged.append(record), cap)
+        self.now = 0
+        self.relay = Relay(
+            self.dispatcher, KEY, self._take, lambda *record: self.logged.append(record), lambda: self.now, 3
+        )
+        store = StoreResponder(self.relay, self.dispatcher)
+        self.others = Others()
+        self.relay.responders.update({
+            Want.CALLBACK: HostResponder(self.relay), Want.METHOD: store, Want.ADOPT: store, Want.SYNC: self.others,
+        })  # fmt: skip
+        for child in ("worker-1", "worker-2", "store-1", "setup-1"):
+            self.relay.admit(child)
         self.lane = self.run_in("worker-1")
         self.seq = next(iter(self.lane.assigned))
 
@@ -65,8 +94,9 @@ class Setting:
         child: str = "worker-1",
         seq: int | None = None,
         key: str = KEY,
+        patience: float | None = None,
     ) -> Lane | None:
-        ask = Ask(key, child, self.seq if seq is None else seq, want, target, "get", b'{"id":"cb-1"}')
+        ask = Ask(key, child, self.seq if seq is None else seq, want, target, "get", b'{"id":"cb-1"}', patience)
         return self.relay.receive(route, frames.encode(ask))
 
     def host_says(self, message: dict[str, Any]) -> None:
@@ -223,6 +253,109 @@ def test_only_the_questions_of_the_dead_are_dropped() -> None:
     setting.relay.drop("worker-1")
     setting.host_says({"id": 2, "result": None})
     assert [route for route, _ in setting.answers] == [b"other"]
+
+
+# Questions that block on other calls
+
+
+def test_a_question_that_blocks_parks_the_worker_and_does_not_count_towards_the_depth() -> None:
+    setting = Setting()
+    assert setting.ask(Want.SYNC, "jobs") is setting.lane
+    assert (setting.lane.parked, setting.lane.waiting, setting.dispatcher.parked) == (1, 0, 1)
+    setting.now = 500
+    (question,) = setting.others.asked
+    setting.relay.settle(question, False, b"x")
+    assert setting.answers == [(b"route", Answer(False, b"x"))]
+    assert (setting.dispatcher.parked, setting.lane.parked_for) == (0, 500)
+
+
+def test_a_question_that_is_answered_at_once_costs_the_worker_nothing() -> None:
+    setting = Setting()
+    setting.others.ask = lambda question, ask: setting.relay.settle(question, False, b"x")  # type: ignore[method-assign]
+    assert setting.ask(Want.SYNC, "jobs") is None
+    assert setting.answers == [(b"route", Answer(False, b"x"))]
+    assert setting.dispatcher.asking == set()
+
+
+def test_a_question_whose_time_is_over_is_withdrawn_and_fails() -> None:
+    setting = Setting()
+    setting.ask(Want.SYNC, "jobs", patience=2)
+    assert setting.relay.next_deadline == 2.0
+    setting.relay.expire(int(1.9e9))
+    assert setting.answers == []
+    setting.relay.expire(int(2e9))
+    assert failure(setting.answers[0][1])["code"] == ErrorCode.TIMED_OUT
+    assert setting.others.withdrawn == setting.others.asked
+    assert setting.dispatcher.parked == 0
+    assert setting.relay.next_deadline is None
+
+
+def test_no_patience_at_all_is_an_answer_at_once() -> None:
+    setting = Setting()
+    assert setting.ask(Want.SYNC, "jobs", patience=0) is None
+    assert failure(setting.answers[0][1])["code"] == ErrorCode.TIMED_OUT
+
+
+def test_deadlines_of_questions_that_were_answered_are_cleared_away() -> None:
+    setting = Setting()
+    for _ in range(1000):
+        setting.ask(Want.SYNC, "jobs", patience=100)
+        setting.relay.settle(setting.others.asked[-1], False, b"")
+    assert len(setting.relay._deadlines) < 100
+
+
+def test_past_the_bound_the_operation_that_would_block_fails_and_nothing_else_does() -> None:
+    setting = Setting()
+    lanes = [setting.lane, *(setting.run_in(f"worker-{number}") for number in range(2, 5))]
+    for lane in lanes:
+        setting.relay.admit(lane.name)
+        setting.ask(Want.SYNC, "jobs", child=lane.name, seq=next(iter(lane.assigned)))
+    assert failure(setting.answers[0][1])["code"] == ErrorCode.OVERLOADED
+    assert "--max-parked" in failure(setting.answers[0][1])["message"]
+    assert setting.others.withdrawn == setting.others.asked[3:]
+    assert setting.dispatcher.parked == 3
+    assert setting.ask(Want.SYNC, "jobs") is setting.lane  # another thread of a call that is parked already
+
+
+def test_the_open_question_of_a_call_that_was_answered_is_refused() -> None:
+    setting = Setting()
+    setting.ask(Want.SYNC, "jobs")
+    setting.ask()
+    setting.dispatcher.done(setting.lane, [make_reply(setting.seq)])
+    setting.relay.end_orphans()
+    assert [failure(answer)["code"] for _, answer in setting.answers] == [ErrorCode.HANDLER_ERROR] * 2
+    assert setting.others.withdrawn == setting.others.asked
+    assert (setting.dispatcher.parked, setting.dispatcher.waiting, setting.dispatcher.asking) == (0, 0, set())
+
+
+def test_a_script_without_a_call_may_ask_what_is_shared_but_no_host() -> None:
+    setting = Setting()
+    assert setting.ask(Want.SYNC, "jobs", child="setup-1", seq=0) is None
+    (question,) = setting.others.asked
+    setting.relay.settle(question, False, b"x")
+    setting.ask(Want.CALLBACK, child="setup-1", seq=0)
+    assert setting.answers[0] == (b"route", Answer(False, b"x"))
+    assert failure(setting.answers[1][1])["code"] == ErrorCode.HANDLER_ERROR
+
+
+def test_one_process_may_have_so_many_threads_that_wait() -> None:
+    setting = Setting()
+    for _ in range(300):
+        setting.ask(Want.SYNC, "jobs", child="setup-1", seq=0)
+    assert len(setting.others.asked) == 256
+    assert {failure(answer)["code"] for _, answer in setting.answers} == {ErrorCode.OVERLOADED}
+
+
+def test_a_process_that_is_dead_or_unknown_holds_and_asks_nothing() -> None:
+    setting = Setting()
+    setting.ask(Want.SYNC, "jobs", child="setup-1", seq=0)
+    setting.relay.drop("setup-1")
+    assert setting.others.withdrawn == setting.others.asked
+    assert setting.others.dropped == ["setup-1"]
+    for child in ("setup-1", "setup-2"):
+        setting.ask(Want.SYNC, "jobs", child=child, seq=0)
+    assert len(setting.others.asked) == 1
+    assert len(setting.answers) == 2
 
 
 # Log records
