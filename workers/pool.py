@@ -138,10 +138,9 @@ class Pool:
 
     def recall(self, caller: Caller) -> None:
         """Take back from every worker what lies behind its call, if some of that is of a caller that has gone."""
-        for seat in self._seats.values():
-            behind = list(seat.lane.assigned.values())[1:] if seat.lane is not None else ()
-            if any(ticket.caller is caller for ticket in behind):
-                self._take_back(seat)
+        for name, lane in list(self._dispatcher.active.items()):
+            if any(ticket.caller is caller for ticket in list(lane.assigned.values())[1:]):
+                self._take_back(self._seats[name])
 
     # Watching
 
