@@ -13,7 +13,7 @@ import cloudpickle  # noqa: F401 - loaded here, so that no worker loads it again
 from scriptling import log
 from scriptling.builtins import install_builtins
 from scriptling.evaluator import Evaluator
-from workers import setup
+from workers import memory, setup
 from workers.asking import Asker
 from workers.home import Home
 from workers.journal import Writer
@@ -27,6 +27,7 @@ def make_live(home: Home) -> Live:
     """Return what a new child does; called in the nursery, so that what is done here is done once for all."""
     log.configure(home.settings.log_level, home.settings.log_format)
     install_builtins()
+    memory.keep_freed()
     import multiprocess  # noqa: PLC0415 - as cloudpickle above
     import multiprocess.popen_fork  # noqa: F401, PLC0415
 

@@ -74,10 +74,12 @@ def _make_live(home: Home) -> Live:
 
 
 def _run(home: Home, children: Nursery, errors: ErrorLog, source: int, sink: int) -> int:
-    from workers.frontend import FrontEnd  # noqa: PLC0415 - while the nursery imports what it needs
+    from workers import memory  # noqa: PLC0415 - while the nursery imports what it needs
+    from workers.frontend import FrontEnd  # noqa: PLC0415
     from workers.signals import Signals  # noqa: PLC0415
     from workers.stdio_host import StdioHost  # noqa: PLC0415
 
+    memory.keep_freed()
     loop = Reactor()
     hub = Hub(home.folder)
     front_end = FrontEnd(home, children, hub, loop)
