@@ -186,6 +186,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             "calls nested in callbacks of one another (default: 100)",
             whole(1, 1000),
         ),
+        _setting("max-objects", "max_objects", "N", "objects that may live at once (default: 1000000)", whole(1)),
         _setting(
             "object-ttl",
             "object_ttl",

@@ -36,6 +36,7 @@ class Settings(NamedTuple):
     max_batch: int = 10_000  # requests
     max_depth: int = 128  # lists and dicts in one another
     callback_depth: int = 100  # calls in one another
+    max_objects: int = 1_000_000
     object_ttl: float = 600.0  # seconds; 0 is for ever
     max_parked: int = 2000  # calls that wait for other calls
     reload: bool = False

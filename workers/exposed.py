@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import CoroutineType
 from typing import Any
 
 from scriptling.errors import ErrorCode, RpcError
+from scriptling.evaluator import Evaluator, HandlerNotFound, user_traceback
 from scriptling.protocol.messages import ClassSchema
+from scriptling.registry import ClassDeclaration
 from scriptling.schema import describe_class
 from workers.finalisers import guard
 from workers.outcomes import run_coroutine
 from workers.words import available, shown
+
+_log = logging.getLogger("scriptling.store")
 
 
 @dataclass(frozen=True)
@@ -57,3 +62,46 @@ class Exposed:
             raise RpcError(ErrorCode.HANDLER_ERROR, f"can't set attribute '{name}': property is read-only")
         setattr(value, name, args[0])
         return None
+
+
+class Catalogue:
+    """The registered classes, by the name that each is exposed by and by type."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, Exposed] = {}
+        self._names: dict[type, str] = {}
+
+    def resolve(self, declared: Iterable[ClassDeclaration], evaluator: Evaluator) -> str:
+        """Find the classes that were declared, and return why one could not be found; ``""`` if all were."""
+        for each in declared:
+            problem = self._resolve(each, evaluator)
+            if problem:
+                return problem
+        return ""
+
+    def _resolve(self, declared: ClassDeclaration, evaluator: Evaluator) -> str:
+        reference = declared.handler.reference
+        try:
+            resolved = evaluator.function(declared.handler)
+        except HandlerNotFound as error:
+            return f"register_class({reference!r}): {error}"
+        except BaseException as error:
+            _log.error("class %s cannot be resolved:\n%s", reference, user_traceback(error).rstrip())
+            return f"register_class({reference!r}): {type(error).__name__}: {error}"
+        if not isinstance(resolved, type):
+            return f"register_class({reference!r}): this is a {type(resolved).__name__}, not a class"
+        self._by_name[declared.name] = Exposed.of(declared.name, resolved)
+        self._names[resolved] = declared.name
+        return ""
+
+    @property
+    def schemas(self) -> list[ClassSchema]:
+        """What the classes look like, in the order in which they were declared."""
+        return [exposed.schema for exposed in self._by_name.values()]
+
+    def __getitem__(self, name: str) -> Exposed:
+        return self._by_name[name]
+
+    def name_of(self, value: Any) -> str | None:
+        """Return the name that a value's class is exposed by; None if it is none of these."""
+        return self._names.get(type(value))

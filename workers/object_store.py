@@ -12,31 +12,28 @@ import pickle
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from scriptling.errors import ErrorCode, RpcError
-from scriptling.evaluator import Evaluator, HandlerNotFound, user_traceback
+from scriptling.evaluator import Evaluator
 from scriptling.log import LEVELS
-from scriptling.protocol.jsonrpc import encode_error_object
-from scriptling.protocol.messages import ClassSchema, ObjectCall, ObjectNew, decode_params, encode_message
+from scriptling.protocol.messages import ObjectCall, ObjectNew, decode_params, encode_message
 from scriptling.protocol.values import RemoteRef
-from scriptling.registry import ClassDeclaration
 from scriptling.runtime import context
 from scriptling.settings import Settings
 from workers import frames, host_log
 from workers.asking import Asker, Scope, scope_of_script
 from workers.crew import Crew
-from workers.exposed import Exposed
+from workers.exposed import Catalogue
 from workers.finalisers import destroy
-from workers.frames import Call, Calls, Classes, Hello, Init, Kind, Ping, Replies, Reply, Stop, Stopped, Withdraw
-from workers.instances import Instance, Instances
+from workers.frames import Call, Calls, Classes, Hello, Init, Kind, Ping, Replies, Stop, Stopped, Withdraw
 from workers.outcomes import check_size, encode_error
 from workers.remote_objects import remote_value
+from workers.routing import Routing, unknown_object
 from workers.sockets import Line
-from workers.tasks import Ledger, Task, take_out
-from workers.words import available, shown
+from workers.tasks import Task
+from workers.words import available
 
 _SLOW = 2_000_000  # ns; a method known to take longer gives up the lead before it begins
 _OLD = 500_000  # ns that a done reply may wait for others
@@ -44,9 +41,18 @@ _DESTROY_PATIENCE = 0.5  # seconds until object.destroy is answered although __d
 _TURN = 0.0005  # seconds that one thread computes while others want to
 _STOP_PATIENCE = 3.0  # seconds for all that is left to be destroyed in
 
-_NULL = b"null"  # what object.destroy is answered with
 
 _log = logging.getLogger("scriptling.store")
+
+
+class _Scope(Scope):
+    """A call of the store while it runs."""
+
+    __slots__ = ("task",)
+
+    def __init__(self, task: Task, pause: Callable[[bool], None], resume: Callable[[bool], None]) -> None:
+        super().__init__(task.call, pause, resume)
+        self.task = task
 
 
 class ObjectStore:
@@ -59,15 +65,14 @@ class ObjectStore:
         self._line = line
         self._settings = settings
         self._library = ""
-        self._classes: dict[str, Exposed] = {}
-        self._names: dict[type, str] = {}
-        self._instances: Instances[Task] = Instances(generation)
-        self._ledger = Ledger()
+        self._classes = Catalogue()
         self._mutex = threading.Lock()
         self._asker = Asker(line, name, key, settings.max_depth)
         self._asker.objects = self
         self._asker.elsewhere = scope_of_script()
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._routing = Routing(settings, generation, time.monotonic, self._wake)
+        self._ledger = self._routing.ledger
         self._crew = Crew(self._lead, self._glance)
         self._stop_by = 0.0
         self._pid = os.getpid()
@@ -82,33 +87,10 @@ class ObjectStore:
         init = frames.decode_for_child(self._line.recv())
         if not isinstance(init, Init):
             return
-        problem = self._resolve(init, evaluator)
-        schemas: list[ClassSchema] = [exposed.schema for exposed in self._classes.values()]
-        self._line.send(frames.encode(Classes(schemas, problem)))
-        self._crew.run()
-
-    def _resolve(self, init: Init, evaluator: Evaluator) -> str:
         self._library = init.declaration.library
-        for declared in init.declaration.classes:
-            problem = self._resolve_class(declared, evaluator)
-            if problem:
-                return problem
-        return ""
-
-    def _resolve_class(self, declared: ClassDeclaration, evaluator: Evaluator) -> str:
-        reference = declared.handler.reference
-        try:
-            resolved = evaluator.function(declared.handler)
-        except HandlerNotFound as error:
-            return f"register_class({reference!r}): {error}"
-        except BaseException as error:
-            _log.error("class %s cannot be resolved:\n%s", reference, user_traceback(error).rstrip())
-            return f"register_class({reference!r}): {type(error).__name__}: {error}"
-        if not isinstance(resolved, type):
-            return f"register_class({reference!r}): this is a {type(resolved).__name__}, not a class"
-        self._classes[declared.name] = Exposed.of(declared.name, resolved)
-        self._names[resolved] = declared.name
-        return ""
+        problem = self._classes.resolve(init.declaration.classes, evaluator)
+        self._line.send(frames.encode(Classes(self._classes.schemas, problem)))
+        self._crew.run()
 
     # The lead: input, work, output
 
@@ -123,7 +105,7 @@ class ObjectStore:
                     self._crew.give_up_lead()
                 now = self._run(task)
                 if not self._crew.rested():
-                    os.eventfd_write(self._wake, 1)
+                    self._wake()
                     return False
                 oldest = oldest or now
                 if now - oldest > _OLD:
@@ -133,6 +115,9 @@ class ObjectStore:
             oldest = 0
             if not self._receive():
                 return True
+
+    def _wake(self) -> None:
+        os.eventfd_write(self._eventfd, 1)
 
     def _flush(self) -> None:
         done = self._ledger.done
@@ -145,107 +130,45 @@ class ObjectStore:
         if self._stop_by and self._is_finished():
             self._line.send(frames.encode(Stopped()))
             return False
-        frame = self._line.recv_or_wake(self._wake, 0.02 if self._stop_by else None)
-        if frame is None:
-            return True
-        message = frames.decode_for_child(frame)
+        frame = self._line.recv_or_wake(self._eventfd, self._patience())
+        if frame is not None:
+            self._take(frames.decode_for_child(frame))
+        with self._mutex:
+            self._routing.destroy_some()
+        return True
+
+    def _patience(self) -> float | None:
+        patience = self._routing.patience()
+        if self._stop_by:
+            return 0.02 if patience is None else min(patience, 0.02)
+        return patience
+
+    def _take(self, message: frames.ToChild) -> None:
         if isinstance(message, Calls):
             with self._mutex:
                 for call in message.calls:
-                    self._route(call)
+                    self._routing.route(call)
         elif isinstance(message, Withdraw):
             with self._mutex:
-                self._withdraw({*message.seqs}, message.targets)
+                self._routing.withdraw({*message.seqs}, message.targets)
         elif isinstance(message, Ping):
             self._line.send(frames.encode(Hello()))
         elif isinstance(message, Stop):
             self._begin_stop()
-        return True
 
     def _begin_stop(self) -> None:
         self._stop_by = time.monotonic() + _STOP_PATIENCE
         with self._mutex:
-            self._destroy_all(self._instances.all())
+            self._routing.end_all()
 
     def _is_finished(self) -> bool:
-        if not self._ledger.ready and not self._ledger.running:
+        if not (self._ledger.ready or self._ledger.running or self._routing.departures.left):
             return True
         late = time.monotonic() > self._stop_by
         if late:
             names = available([str(task) for task in list(self._ledger.running.values())])
             _log.warning("stopping although these still run: %s", names)
         return late
-
-    # Routing, under the mutex
-
-    def _route(self, call: Call) -> None:
-        instance = self._instances.get(call.target)
-        if call.kind in {Kind.NEW, Kind.ADOPT}:
-            self._ledger.ready.append(Task(call))
-        elif call.kind == Kind.FORGET:
-            self._forget(call)
-        elif instance is None:
-            self._answer_unknown(call)
-        elif call.kind == Kind.DESTROY:
-            self._instances.remove(instance)
-            if instance.busy:
-                self._put(call, failed=False, payload=_NULL)
-            self._post(Task(call, instance, answered=instance.busy))
-        else:
-            self._post(Task(call, instance))
-
-    def _forget(self, call: Call) -> None:
-        self._destroy_all(self._instances.of(call.session))
-        self._put(call, failed=False, payload=_NULL)
-
-    def _destroy_all(self, instances: Iterable[Instance[Task]]) -> None:
-        for instance in instances:
-            self._route(Call(0, Kind.DESTROY, instance.id, "", b"", 0, 0, 0.0))
-
-    def _withdraw(self, seqs: set[int], targets: Iterable[str]) -> None:
-        mails = [instance.mail for instance in map(self._instances.get, dict.fromkeys(targets)) if instance]
-        in_mail = [task for mail in mails for task in take_out(mail, seqs)]
-        ready = take_out(self._ledger.ready, seqs)
-        for task in in_mail + ready:
-            self._put(task.call, failed=True, payload=encode_error_object(_CANCELLED))
-        for task in ready:
-            if task.instance is not None:
-                self._release(task.instance)
-
-    def _answer_unknown(self, call: Call) -> None:
-        if call.kind == Kind.DESTROY:
-            self._put(call, failed=False, payload=_NULL)
-        elif self._instances.is_lost(call.target):
-            error = RpcError(ErrorCode.OBJECT_LOST, LOST)
-            self._put(call, failed=True, payload=encode_error_object(error))
-        else:
-            self._put(call, failed=True, payload=encode_error_object(_unknown(call.target)))
-
-    def _put(self, call: Call, failed: bool, payload: bytes, elapsed: int = 0) -> None:
-        if call.seq:
-            self._ledger.done.append(Reply(call.seq, failed, payload, elapsed))
-
-    def _post(self, task: Task) -> None:
-        instance = task.instance
-        assert instance is not None
-        if instance.hung and task.call.kind != Kind.DESTROY:
-            self._refuse(task, instance.hung)
-        elif instance.busy:
-            instance.mail.append(task)
-        else:
-            instance.busy = True
-            self._ledger.ready.append(task)
-
-    def _release(self, instance: Instance[Task]) -> None:
-        """Give a free object to whoever is next: a call that returns from a callback, then the mail."""
-        instance.hung = ""
-        if instance.returning:
-            instance.returning.popleft().release()
-        elif instance.mail:
-            self._ledger.ready.append(instance.mail.popleft())
-            os.eventfd_write(self._wake, 1)
-        else:
-            instance.busy = False
 
     # Running
 
@@ -261,15 +184,11 @@ class ObjectStore:
         now = time.monotonic_ns()
         with self._mutex:
             del self._ledger.running[me]
-            self._ledger.durations[task.kind_of_work] = now - begun
-            if not task.answered:
-                self._put(task.call, failed, payload, now - begun)
-            if task.instance is not None:
-                self._release(task.instance)
+            self._routing.finished(task, failed, payload, now - begun)
         return now
 
     def _outcome(self, task: Task) -> tuple[bool, bytes]:
-        scope = Scope(task.call, partial(self._pause, task), partial(self._resume, task))
+        scope = _Scope(task, partial(self._pause, task), partial(self._resume, task))
         self._asker.enter(scope)
         try:
             return False, self._evaluate(task, scope)
@@ -279,38 +198,44 @@ class ObjectStore:
             scope.active = False
             self._asker.enter(None)
 
-    def _evaluate(self, task: Task, scope: Scope) -> bytes:
+    def _evaluate(self, task: Task, scope: _Scope) -> bytes:
         if task.call.kind == Kind.METHOD:
             return self._call_method(task, scope)
         if task.call.kind == Kind.NEW:
-            return self._construct(task.call, scope)
+            return self._make(scope, lambda: self._construct(task.call, scope))
         if task.call.kind == Kind.ADOPT:
-            return self._adopt(task.call)
+            # An instance that a function made in a worker; the bytes come from our own process.
+            return self._make(scope, lambda: pickle.loads(task.call.params))
         return self._destroy(task)
 
-    def _call_method(self, task: Task, scope: Scope) -> bytes:
+    def _call_method(self, task: Task, scope: _Scope) -> bytes:
         instance = task.instance
         assert instance is not None
         if instance.destroyed:
-            raise _unknown(task.call.target)
+            raise unknown_object(task.call.target)
         params = decode_params(task.call.params, ObjectCall)
         args, kwargs = self._asker.decoder(scope).arguments(params.args, params.kwargs)
         result = self._classes[instance.class_name].call(instance.value, task.call.method, args, kwargs)
         return check_size(self._asker.encoder(scope).encode(result), self._settings.max_message)
 
-    def _construct(self, call: Call, scope: Scope) -> bytes:
-        exposed = self._classes[call.target]
+    def _make(self, scope: _Scope, make: Callable[[], Any]) -> bytes:
+        """Keep a new instance, if there may be one more, and return the reference to it."""
+        with self._mutex:
+            self._routing.instances.reserve()
+        try:
+            return encode_message(self._keep(scope.call.target, make(), scope, reserved=True))
+        finally:
+            with self._mutex:
+                self._routing.instances.give_up_place()
+
+    def _construct(self, call: Call, scope: _Scope) -> Any:
         params = decode_params(call.params, ObjectNew)
         args, kwargs = self._asker.decoder(scope).arguments(params.args, params.kwargs)
-        return encode_message(self._keep(call.target, exposed.cls(*args, **kwargs), call.session))
+        return self._classes[call.target].cls(*args, **kwargs)
 
-    def _adopt(self, call: Call) -> bytes:
-        """Take over an instance that a function made in a worker; the bytes come from our own process."""
-        return encode_message(self._keep(call.target, pickle.loads(call.params), call.session))
-
-    def _keep(self, name: str, value: Any, owner: int) -> RemoteRef:
+    def _keep(self, name: str, value: Any, scope: _Scope, reserved: bool) -> RemoteRef:
         with self._mutex:
-            return RemoteRef(self._library, name, self._instances.add(name, value, owner).id)
+            return RemoteRef(self._library, name, self._routing.keep(name, value, scope.task, reserved))
 
     def _destroy(self, task: Task) -> bytes:
         assert task.instance is not None
@@ -319,19 +244,23 @@ class ObjectStore:
         except BaseException as error:
             _log.warning("__del__ of %s raised", task.instance.class_name, exc_info=error)
         task.instance.value = None
-        return _NULL
+        return b"null"
 
     def resolve(self, scope: Scope, reference: RemoteRef) -> Any:
         """Return the instance itself; see :class:`workers.asking.Objects`."""
-        instance = self._instances.get(reference.id)
+        instance = self._routing.instances.get(reference.id)
         if instance is None:
-            raise _unknown(reference.id)
+            raise unknown_object(reference.id)
+        instance.used = time.monotonic()
         return instance.value
 
     def reference(self, scope: Scope, value: Any) -> dict[str, Any] | None:
         """Return the wire Value for an instance, which is kept from now on if it was not."""
-        name = self._names.get(type(value))
-        return None if name is None else remote_value(self._keep(name, value, scope.call.session))
+        name = self._classes.name_of(value)
+        if name is None:
+            return None
+        assert isinstance(scope, _Scope)
+        return remote_value(self._keep(name, value, scope, reserved=False))
 
     # Waiting for a callback
 
@@ -343,7 +272,8 @@ class ObjectStore:
             if parks:
                 task.park(time.monotonic())
             if task.instance is not None and task.asking == 1:
-                self._release(task.instance)
+                task.instance.away += 1
+                self._routing.release(task.instance)
 
     def _resume(self, task: Task, parks: bool) -> None:
         instance = task.instance
@@ -353,12 +283,13 @@ class ObjectStore:
                 task.unpark(time.monotonic())
             if instance is None or task.asking:
                 return
+            instance.away -= 1
             if not instance.busy:
                 instance.busy = True
                 return
             gate = threading.Lock()
             gate.acquire()
-            instance.returning.append(gate)
+            instance.wait_to_return(gate)
         gate.acquire()
 
     # Watching
@@ -375,35 +306,6 @@ class ObjectStore:
         return bool(patience) and not task.parked and now - task.since > patience
 
     def _give_up(self, task: Task) -> None:
-        error = RpcError(ErrorCode.TIMED_OUT, f"{task} did not return within {task.call.timeout:g} s")
         with self._mutex:
-            if task.answered or task not in self._ledger.running.values():
-                return
-            task.answered = True
-            if task.call.kind == Kind.DESTROY:
-                self._put(task.call, failed=False, payload=_NULL)
-            else:
-                self._put(task.call, failed=True, payload=encode_error_object(error))
-                self._refuse_mail(task, error)
-        os.eventfd_write(self._wake, 1)
-
-    def _refuse_mail(self, task: Task, error: RpcError) -> None:
-        instance = task.instance
-        if instance is None or task.asking:
-            return
-        instance.hung = f"the object is still busy: {error.message}"
-        for waiting in [each for each in instance.mail if each.call.kind != Kind.DESTROY]:
-            instance.mail.remove(waiting)
-            self._refuse(waiting, instance.hung)
-
-    def _refuse(self, task: Task, reason: str) -> None:
-        if not task.answered:
-            self._put(task.call, failed=True, payload=encode_error_object(RpcError(ErrorCode.TIMED_OUT, reason)))
-
-
-_CANCELLED = RpcError(ErrorCode.CANCELLED, "whoever called has gone away before this had begun")
-LOST = "object lost: the process that held it has died; make a new one"
-
-
-def _unknown(object_id: str) -> RpcError:
-    return RpcError(ErrorCode.HANDLER_ERROR, f"unknown object {shown(object_id)}")
+            if task in self._ledger.running.values() and not task.answered:
+                self._routing.give_up(task)

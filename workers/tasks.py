@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from workers.departures import Departure
 from workers.frames import Call, Reply
-from workers.instances import Instance
+from workers.instances import Instance, Owner
 
 
 @dataclass(eq=False)
 class Task:
     """A call that is ready to run, with the object it is for.
 
+    :ivar owner: of what it makes; as it was when the call came, so that a call knows if its owner has gone since
+    :ivar departure: that this call is a part of
     :ivar since: when it began, without the time for which it was parked (s)
     :ivar asking: how many of its questions are open; ``parked``: those of them that block on other calls
     """
 
     call: Call
+    owner: Owner
     instance: Instance[Task] | None = None
+    departure: Departure | None = None
     since: float = 0.0
     answered: bool = False
     asking: int = 0
@@ -60,11 +66,11 @@ class Ledger:
     durations: dict[tuple[str, str], int] = field(default_factory=dict)
 
 
-def take_out(tasks: deque[Task], seqs: set[int]) -> list[Task]:
-    """Take the tasks of some calls out of a queue, and return them."""
-    taken = [task for task in tasks if task.call.seq in seqs]
+def take_out(tasks: deque[Task], wanted: Callable[[Task], bool]) -> list[Task]:
+    """Take the tasks that are wanted out of a queue, and return them."""
+    taken = [task for task in tasks if wanted(task)]
     if taken:
-        kept = [task for task in tasks if task.call.seq not in seqs]
+        kept = [task for task in tasks if not wanted(task)]
         tasks.clear()
         tasks.extend(kept)
     return taken

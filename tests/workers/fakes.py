@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from workers.dispatch import Caller, Ticket
 from workers.frames import Kind, Reply
+from workers.instances import Instance, Owner
 from workers.nursery import Kill, Nursery, Request, Spawn
 from workers.service import Ends
 from workers.sockets import Router
@@ -49,6 +50,14 @@ def make_ticket(
 
 def make_reply(seq: int, elapsed: int = 1000, payload: bytes = b"1") -> Reply:
     return Reply(seq, False, payload, elapsed)
+
+
+def make_owner(count: int) -> Owner:
+    """Return an owner of some objects."""
+    owner = Owner(3)
+    for number in range(count):
+        owner.instances[Instance(f"1.{number}", "Thing", None, owner)] = None
+    return owner
 
 
 class FakeNursery(Nursery):
