@@ -9,6 +9,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+_MOST_MEMORY = 1 << 24  # MiB
+
 
 class UsageError(Exception):
     """What was asked for cannot be, by command line, environment or config file; the text says what would be right."""
@@ -69,6 +71,17 @@ def whole(minimum: int, maximum: int | None = None) -> Callable[[str], int]:
         if number < minimum or (maximum is not None and number > maximum):
             raise ValueError(right)
         return number
+
+    return parse
+
+
+def mebibytes(minimum: int) -> Callable[[str], int]:
+    """Return a parser of amounts of memory in MiB: 0, for no bound, or no less than a minimum."""
+
+    def parse(text: str) -> int:
+        if not (text == "0" or (text.isascii() and text.isdigit() and minimum <= int(text[:16]) <= _MOST_MEMORY)):
+            raise ValueError(f"0, or a whole number from {minimum} to {_MOST_MEMORY}")
+        return int(text)
 
     return parse
 
@@ -175,6 +188,20 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         _setting(
             "max-requests", "max_requests", "N", "replace a worker after N calls, 0 for never (default: 0)", whole(0)
         ),
+        _setting(
+            "max-rss",
+            "max_rss",
+            "MB",
+            "replace a worker that has more than so many MiB resident after a call, 0 for never (default: 0)",
+            mebibytes(32),
+        ),
+        _setting(
+            "max-memory",
+            "max_memory",
+            "MB",
+            "MiB of memory that a worker, or the object store, can allocate, 0 for any (default: 0)",
+            mebibytes(64),
+        ),
         _setting("max-message", "max_message", "MB", "largest message taken, in MiB (default: 16)", whole(1, 2047)),
         _setting("max-queue", "max_queue", "N", "calls that may wait for a worker (default: 1000)", whole(1)),
         _setting("max-batch", "max_batch", "N", "requests in one batch (default: 10000)", whole(1)),
@@ -216,7 +243,6 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("help", "print this help", short="h"),
     ),
     "Not in this version": (
-        _later("max-rss", metavar="MB"),
         _later("server", short="S", metavar="ADDR"),
         _later("bearer-token"),
         _later("bearer-token-file"),

@@ -31,6 +31,8 @@ class Settings(NamedTuple):
     call_timeout: float = 300.0  # seconds; 0 is none
     graceful_timeout: float = 30.0  # seconds
     max_requests: int = 0  # calls; 0 is no bound
+    max_rss: int = 0  # MiB; 0 is no bound
+    max_memory: int = 0  # MiB; 0 is no bound
     max_message: int = 16  # MiB
     max_queue: int = 1000  # calls
     max_batch: int = 10_000  # requests

@@ -15,6 +15,7 @@ from scriptling.builtins import install_builtins
 from scriptling.evaluator import Evaluator
 from workers import memory, setup
 from workers.asking import Asker
+from workers.fitness import limit_memory
 from workers.home import Home
 from workers.journal import Writer
 from workers.nursery import Live, Role, Spawn
@@ -65,6 +66,8 @@ def _flush() -> None:
 
 
 def _run_role(home: Home, request: Spawn, descriptors: list[int]) -> int:
+    if request.role != Role.SETUP:
+        limit_memory(home.settings.max_memory)
     line = Line(home.folder, home.identity(request.name))
     try:
         return _play_role(home, request, descriptors, line)

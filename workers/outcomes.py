@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from types import CoroutineType
 from typing import Any
 
@@ -10,6 +11,7 @@ from scriptling.errors import ErrorCode, RpcError
 from scriptling.evaluator import describe_exception, user_traceback
 from scriptling.protocol.jsonrpc import encode_error_object
 from scriptling.protocol.values import Undecodable, Unsendable
+from workers.fitness import memory_limit
 
 
 def encode_error(error: BaseException, show_traceback: bool) -> bytes:
@@ -20,12 +22,23 @@ def encode_error(error: BaseException, show_traceback: bool) -> bytes:
         return encode_error_object(RpcError(ErrorCode.INVALID_PARAMS, str(error)))
     if isinstance(error, Unsendable):
         return encode_error_object(RpcError(ErrorCode.HANDLER_ERROR, str(error)))
+    if isinstance(error, MemoryError):
+        return encode_error_object(_describe_lack_of_memory(error, show_traceback))
     return encode_error_object(describe_exception(error, show_traceback))
 
 
 def report(what: str, error: BaseException) -> None:
     """Show on stderr what a handler raised that nobody is answered with."""
     sys.stderr.write(f"scriptling: error in {what}:\n{user_traceback(error)}")
+
+
+def _describe_lack_of_memory(error: MemoryError, show_traceback: bool) -> RpcError:
+    """Let go of what the handler had gathered, so that an answer has room, and name the limit if there is one."""
+    traceback.clear_frames(error.__traceback__)
+    described = describe_exception(error, show_traceback)
+    if not str(error) and (limit := memory_limit()):
+        described.message += f": no more than {limit} MiB can be allocated here (--max-memory)"
+    return described
 
 
 def check_size(payload: bytes, most: int) -> bytes:

@@ -7,7 +7,6 @@ half a millisecond, and before a call that is known to take long.
 
 from __future__ import annotations
 
-import _thread
 import os
 import threading
 import time
@@ -26,6 +25,7 @@ from scriptling.runtime import context
 from scriptling.settings import Settings
 from workers import claims, frames, host_log
 from workers.asking import Asker, Scope, nothing
+from workers.fitness import Fitness
 from workers.frames import Call, Calls, Hello, Init, Kind, Ping, Reply, Stopped
 from workers.journal import Writer
 from workers.outcomes import check_size, encode_error, run_coroutine
@@ -34,7 +34,6 @@ from workers.remote_objects import RemoteObjects
 from workers.sockets import Line
 
 _SHORT = 200_000  # ns; a call expected to take longer does not keep done replies waiting
-_MOST_THREADS = 100  # that calls may leave behind, until this worker asks to be replaced
 _OLD = 500_000  # ns that a done reply may wait for others
 
 _encode_reply = msgspec.msgpack.Encoder().encode
@@ -102,6 +101,7 @@ class Worker:
         self._handlers: dict[str, Handler] = {}
         self._plain = PlainCalls(evaluator, Declaration(), settings)
         self._stopping = False
+        self._fitness = Fitness(settings.max_rss)
         self._unfit = False
         self._thread = threading.get_ident()
         self._pid = os.getpid()
@@ -115,9 +115,12 @@ class Worker:
         while not self._stopping:
             self._take_frame()
             self._work()
-            if not self._unfit and _thread._count() > _MOST_THREADS:
-                self._unfit = True
-                self._post.line.send(frames.encode(Stopped()))
+            self._examine(time.monotonic_ns())
+
+    def _examine(self, now: int) -> None:
+        if not self._unfit and self._fitness.is_lost(now):
+            self._unfit = True
+            self._post.line.send(frames.encode(Stopped()))
 
     def _greet(self) -> None:
         self._post.line.send(frames.encode(Hello()))
@@ -158,6 +161,8 @@ class Worker:
             else:
                 outbox.flush_if_old(now)
             self._evaluator.tidy()
+            if self._fitness.is_due(now):
+                self._examine(now)
         journal.end()
         outbox.flush()
 

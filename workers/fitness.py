@@ -1,0 +1,54 @@
+"""Whether a process of user code may go on: the memory that it may have, and what handlers may leave behind in it."""
+
+from __future__ import annotations
+
+import _thread
+import resource
+from pathlib import Path
+
+_MOST_THREADS = 100  # that calls may leave behind, until a worker asks to be replaced
+_INTERVAL = 5_000_000  # ns between looks while calls follow one another
+_STATM = Path("/proc/self/statm")
+
+
+def limit_memory(most: int) -> None:
+    """Let this process, and each that it starts, have so much writable private memory and no more (MiB; 0 is no bound).
+
+    RLIMIT_DATA counts what ``malloc`` and Python take, and the stacks of threads. Unlike RLIMIT_AS it leaves out what
+    is only mapped: libraries, the sparse files of key-value stores, and address space that is reserved but not used.
+    """
+    if most:
+        resource.setrlimit(resource.RLIMIT_DATA, (most << 20, most << 20))
+
+
+def memory_limit() -> int:
+    """Return how much writable private memory this process may have (MiB); 0 if there is no bound."""
+    most, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    return 0 if most == resource.RLIM_INFINITY else most >> 20
+
+
+class Fitness:
+    """What a worker asks itself between calls.
+
+    :param max_rss: MiB that may be resident, shared pages included; 0 is no bound
+    """
+
+    def __init__(self, max_rss: int) -> None:
+        self._most_pages = (max_rss << 20) // resource.getpagesize()
+        self._next = 0
+
+    def is_due(self, now: int) -> bool:
+        """Whether it is time for another look (``now`` in ns); one look takes 2 µs."""
+        return now >= self._next
+
+    def is_lost(self, now: int) -> bool:
+        """Look whether handlers have left too much in this process for it to go on."""
+        self._next = now + _INTERVAL
+        return _thread._count() > _MOST_THREADS or (bool(self._most_pages) and self._is_too_large())
+
+    def _is_too_large(self) -> bool:
+        try:
+            resident = int(_STATM.read_bytes().split()[1])
+        except OSError:  # a handler has left no descriptor free
+            return True
+        return resident > self._most_pages
