@@ -1,7 +1,7 @@
 """Load plugins, and call what they offer.
 
 A plugin is an executable that speaks the Scriptling plugin protocol over its standard streams, or a URL that speaks it
-over HTTP; any other JSON-RPC 2.0 peer can be called, too::
+over HTTP or a WebSocket; any other JSON-RPC 2.0 peer can be called, too::
 
     import scriptling.plugin as plugin
 
@@ -22,6 +22,7 @@ from typing import Any
 
 from scriptling.errors import PluginCallError, PluginCrashed, PluginError, PluginLoadError, PluginTimeout
 from scriptling.plugin import loading
+from scriptling.plugin.access import HANDSHAKE_TIMEOUT, Access
 from scriptling.plugin.calls import time_limit
 from scriptling.plugin.connection import FunctionRequest
 from scriptling.plugin.loading import PluginName
@@ -57,24 +58,25 @@ def load(
     insecure_skip_tls: bool = False,
     headers: Mapping[str, str] | None = None,
     *,
-    timeout: float = loading.HANDSHAKE_TIMEOUT,
+    timeout: float = HANDSHAKE_TIMEOUT,
 ) -> PluginName:
     """Start a plugin, or connect to one, and return its name with the prefix ``plugin.``.
 
     Loading the same plugin under the same name again does nothing, unless it has died: then it is started anew.
 
-    :param path: an executable (absolute, relative, or bare and looked up on PATH), or an http(s) URL
+    :param path: an executable (absolute, relative, or bare and looked up on PATH), or a URL: ``http``, ``https``,
+        ``ws`` or ``wss``; over HTTP a plugin cannot call back
     :param scriptling: whether it speaks the Scriptling plugin protocol; then ``plugin.<name>`` can be imported.
         Otherwise it is any JSON-RPC 2.0 peer, for :func:`call_function` and :func:`batch_call`
     :param args: arguments of the executable
     :param insecure_skip_tls: accept any certificate
-    :param headers: sent with every request to the URL
+    :param headers: sent with every request to the URL, or with the opening of the WebSocket
     :param timeout: seconds that it may take to start and answer the handshake
     :return: a text that is a context manager, too, which unloads the plugin at the end of the block
     :raises PluginLoadError: it cannot be started, reached, or agreed with; or the name is in use for another plugin,
         or another name for this one
     """
-    return loading.load(name, path, scriptling, args, loading.Access(timeout, insecure_skip_tls, headers or {}))
+    return loading.load(name, path, scriptling, args, Access(timeout, insecure_skip_tls, headers or {}))
 
 
 def load_folder(folder: str) -> None:
@@ -106,8 +108,8 @@ def list() -> builtins.list[str]:
 def describe(name: str) -> dict[str, Any]:
     """Return what is known of a plugin, as plain data.
 
-    ``name``, ``path``, ``args``, ``transport`` ("stdio" or "http"), ``scriptling`` and ``alive``; of a Scriptling
-    plugin also ``version``, ``description``, ``capabilities``, ``functions``, ``classes`` and ``constants``.
+    ``name``, ``path``, ``args``, ``transport`` ("stdio", "http" or "websocket"), ``scriptling`` and ``alive``; of a
+    Scriptling plugin also ``version``, ``description``, ``capabilities``, ``functions``, ``classes`` and ``constants``.
 
     :raises PluginError: it is not loaded
     """

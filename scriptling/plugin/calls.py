@@ -1,43 +1,55 @@
-"""How a thread waits for its calls, and serves the callbacks of those calls while it waits.
-
-Every thread has one inbox for all its calls, to whatever plugins: a callback of an outer call is served by the thread
-that made that call, even while it waits for an inner one (protocol section 4: to any depth).
-"""
+"""What a call is, whoever waits for it: a thread, or a task of an event loop."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from queue import Empty, SimpleQueue
-from time import monotonic
-from typing import Protocol
+from typing import Any, Protocol
 
 from scriptling.errors import ErrorCode, PluginError, RpcError
 from scriptling.plugin.session import Exchange
 from scriptling.protocol.jsonrpc import Request, Response, encode_error, encode_result
 from scriptling.protocol.messages import CallHead, decode_params
 
-Callback = Callable[[bytes], bytes]
-"""A function that the plugin may call: JSON text of ``callback.call``'s params in, JSON text of a Value out."""
+Callback = Callable[[bytes], Any]
+"""A function that the plugin may call: JSON text of ``callback.call``'s params in, JSON text of a Value out.
+
+Where a task waits for the call, what it returns has to be awaited for that text.
+"""
 
 CALLBACK_GONE = "callback ID is not attached to an active plugin call"
 
 
-class Peer(Protocol):
-    """The way to one plugin: a process behind pipes, or a URL.
+class AnyPeer(Protocol):
+    """The way to one plugin, as far as it does not matter whether threads or tasks use it.
 
     :ivar label: what errors call the plugin
     :ivar callbacks_refused: why no callable may be sent, or empty if it may
+    :ivar patience: seconds to wait beyond a time limit, where the plugin itself keeps the limit and says what was late
     """
 
     label: str
     callbacks_refused: str
+    patience: float
 
     @property
     def alive(self) -> bool:
         """Whether calls have a chance."""
+
+    def post(self, method: str, params: bytes) -> None:
+        """Send a request whose answer nobody waits for; never blocks, not even in a destructor."""
+
+    def expect_posts(self) -> None:
+        """Be ready for :meth:`post`."""
+
+
+class Peer(AnyPeer, Protocol):
+    """The way to one plugin for threads: a process behind pipes, or a URL."""
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a caller was interrupted, by Ctrl-C say, and the plugin still works on what it asked for."""
 
     def exchange(
         self,
@@ -52,12 +64,6 @@ class Peer(Protocol):
         :raises PluginCrashed: the plugin is gone
         :raises PluginTimeout: there was no answer in time
         """
-
-    def post(self, method: str, params: bytes) -> None:
-        """Send a request whose answer nobody waits for; never blocks, not even in a destructor."""
-
-    def expect_posts(self) -> None:
-        """Be ready for :meth:`post`."""
 
     def begin_close(self) -> None:
         """Say goodbye, and do not wait."""
@@ -90,57 +96,47 @@ def current_time_limit() -> float | None:
     return _limit.get()
 
 
-class _ThreadState(threading.local):
-    def __init__(self) -> None:
-        # None wakes the thread up, so that it looks whether its call is done.
-        self.inbox: SimpleQueue[Invocation | None] = SimpleQueue()
-
-
-_thread = _ThreadState()
-
-
 class Call(Exchange):
-    """An exchange that a thread waits for.
+    """An exchange that somebody waits for.
 
-    :ivar failure: makes the error to raise instead of an answer; whoever else touches the call sets it before ``done``
+    :ivar failure: makes the error to raise instead of an answer
+    :ivar waiter: stands for who waits: calls of the same waiter cannot end before one another
     """
 
-    __slots__ = ("callbacks", "done", "failure", "inbox")
+    __slots__ = ("callbacks", "done", "failure", "waiter")
 
-    def __init__(self, requests: Sequence[tuple[str, bytes]], batch: bool, callbacks: Mapping[str, Callback]) -> None:
+    def __init__(
+        self, requests: Sequence[tuple[str, bytes]], batch: bool, callbacks: Mapping[str, Callback], waiter: object
+    ) -> None:
         super().__init__(requests, batch)
         self.callbacks = callbacks
-        self.inbox = _thread.inbox
+        self.waiter = waiter
         self.failure: Callable[[], PluginError] | None = None
         self.done = False
 
     def finish(self, failure: Callable[[], PluginError] | None = None) -> None:
-        """Wake the thread that waits: all answers are there, or none will come."""
+        """Wake who waits: all answers are there, or none will come."""
         if not self.done:
             self.failure = failure
             self.done = True
-            self.inbox.put(None)
+            self.wake()
 
-    def wait(self, timeout: float | None = None) -> bool:
-        """Serve callbacks until the call is done; False if it was not within ``timeout`` seconds."""
-        deadline = None if timeout is None else monotonic() + timeout
-        while not self.done:
-            try:
-                invocation = self.inbox.get(timeout=None if deadline is None else max(0.0, deadline - monotonic()))
-            except Empty:
-                return False
-            if invocation is not None:
-                invocation.run()
-        return True
+    def wake(self) -> None:
+        """Have the waiter see that the call is done."""
+        raise NotImplementedError
+
+    def serve(self, invocation: Invocation) -> None:
+        """Have the waiter run one of the call's callbacks."""
+        raise NotImplementedError
 
 
 class Invocation:
-    """One ``callback.call`` of a plugin, run by the thread that waits for the outer call.
+    """One ``callback.call`` of a plugin, run by whoever waits for the outer call.
 
     :ivar closed: it was answered, or its outer call has ended
     """
 
-    __slots__ = ("call", "closed", "function", "reply", "request")
+    __slots__ = ("_reply", "call", "closed", "function", "request")
 
     def __init__(
         self, request: Request, call: Call, function: Callback, reply: Callable[[Invocation, bytes], None]
@@ -148,22 +144,16 @@ class Invocation:
         self.request = request
         self.call = call
         self.function = function
-        self.reply = reply
         self.closed = False
+        self._reply = reply
 
-    def run(self) -> None:
-        """Run the function and answer; what is no ordinary error ends the outer call, too."""
-        if self.closed:
-            return
-        try:
-            result = self.function(self.request.params)
-        except Exception as error:
-            self.reply(self, encode_error(self.request.id, describe(error)))
-        except BaseException as error:
-            self.reply(self, encode_error(self.request.id, describe(error)))
-            raise
-        else:
-            self.reply(self, encode_result(self.request.id, result))
+    def succeed(self, result: bytes) -> None:
+        """Answer with the JSON text of a Value."""
+        self._reply(self, encode_result(self.request.id, result))
+
+    def fail(self, error: BaseException) -> None:
+        """Answer with the error that the function has raised."""
+        self._reply(self, encode_error(self.request.id, describe(error)))
 
 
 def shown(request: tuple[str, bytes]) -> str:

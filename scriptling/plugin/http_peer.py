@@ -39,6 +39,7 @@ class HttpPeer:
     :raises PluginLoadError: this is no URL that can be talked to
     """
 
+    interrupted = False
     callbacks_refused = "callbacks are not supported over http json-rpc transport"
 
     def __init__(
@@ -55,6 +56,7 @@ class HttpPeer:
         json_headers = {"Content-Type": "application/json", "Accept": "application/json"}
         self._headers = {**json_headers, **_checked_headers(self.label, headers)}
         self._tls = _tls_context(insecure_skip_tls) if parts.scheme == "https" else None
+        self.patience = 0.0
         self._goodbye = goodbye
         self._idle: list[http.client.HTTPConnection] = []
         self._posts: SimpleQueue[tuple[str, bytes] | None] = SimpleQueue()

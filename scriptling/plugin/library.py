@@ -10,6 +10,9 @@ import msgspec
 from scriptling.errors import PluginError
 from scriptling.plugin.connection import Connection, ScriptlingConnection
 
+HTTP_SCHEMES = ("http://", "https://")
+WEBSOCKET_SCHEMES = ("ws://", "wss://")
+
 
 class Origin(msgspec.Struct, frozen=True):
     """What identifies a plugin (protocol section 6).
@@ -22,9 +25,11 @@ class Origin(msgspec.Struct, frozen=True):
     args: tuple[str, ...] = ()
 
     @property
-    def is_url(self) -> bool:
-        """Whether it is reached over HTTP."""
-        return self.path.startswith(("http://", "https://"))
+    def transport(self) -> str:
+        """How it is talked to: "stdio", "http" or "websocket"."""
+        if self.path.startswith(WEBSOCKET_SCHEMES):
+            return "websocket"
+        return "http" if self.path.startswith(HTTP_SCHEMES) else "stdio"
 
 
 class Library:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -15,6 +15,7 @@ import msgspec
 
 from scriptling.errors import PluginCallError, PluginError, PluginLoadError, PluginTimeout, from_wire
 from scriptling.plugin import modules
+from scriptling.plugin.access import HANDSHAKE_TIMEOUT, Access, open_channel
 from scriptling.plugin.calls import Peer
 from scriptling.plugin.connection import Connection, PlainConnection, ScriptlingConnection
 from scriptling.plugin.library import Library, Origin
@@ -29,7 +30,6 @@ from scriptling.protocol.messages import (
 )
 from scriptling.version import __version__
 
-HANDSHAKE_TIMEOUT = 15.0
 CLOSE_GRACE = 10.0
 
 
@@ -48,17 +48,6 @@ class PluginName(str):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         if self in loaded_names():
             unload(self)
-
-
-class Access(msgspec.Struct, frozen=True):
-    """How a plugin is reached, beyond what identifies it.
-
-    :ivar timeout: seconds for the handshake
-    """
-
-    timeout: float = HANDSHAKE_TIMEOUT
-    insecure_skip_tls: bool = False
-    headers: Mapping[str, str] = {}
 
 
 class _Table:
@@ -194,7 +183,7 @@ def describe(library: Library) -> dict[str, Any]:
         "name": library.name,
         "path": library.origin.path,
         "args": list(library.origin.args),
-        "transport": "http" if library.origin.is_url else "stdio",
+        "transport": library.origin.transport,
         "scriptling": library.scriptling,
         "alive": library.alive,
     }
@@ -251,22 +240,21 @@ def _adopt(library: Library, connection: Connection) -> None:
 
 
 def _peer(library: Library, access: Access) -> Peer:
-    """Start a process, or prepare for a URL; what that needs is imported here, for a program may need one of them."""
-    if library.origin.is_url:
+    """Start a process, or reach for a URL; what that needs is imported here, for a program may need one of them.
+
+    :raises PluginLoadError: that failed
+    """
+    name = library.name.removeprefix(PREFIX)
+    if library.origin.transport == "http":
         from scriptling.plugin.http_peer import HttpPeer  # noqa: PLC0415
 
-        url, bare = library.origin.path, library.name.removeprefix(PREFIX)
-        return HttpPeer(bare, url, access.headers, access.insecure_skip_tls, library.scriptling)
+        url = library.origin.path
+        return HttpPeer(name, url, access.headers, access.insecure_skip_tls, library.scriptling)
     from scriptling.plugin.hostlog import HostLog  # noqa: PLC0415
-    from scriptling.plugin.process import Child  # noqa: PLC0415
-    from scriptling.plugin.stdio import StdioPeer  # noqa: PLC0415
+    from scriptling.plugin.threaded import ThreadedPeer  # noqa: PLC0415
 
-    label = f"plugin {library.name.removeprefix(PREFIX)!r} ({library.origin.path})"
-    try:
-        child = Child((library.origin.path, *library.origin.args))
-    except OSError as error:
-        raise PluginLoadError(f"{label} cannot be started: {error.strerror or error}") from error
-    return StdioPeer(label, child, HostLog(library.name), library.scriptling)
+    label, channel = open_channel(name, library.origin, access)
+    return ThreadedPeer(label, channel, HostLog(library.name), library.scriptling)
 
 
 def _shake_hands(peer: Peer, timeout: float) -> HandshakeResult:
@@ -322,8 +310,8 @@ def _own_name(library: Library) -> str:
 
 
 def _shown(origin: Origin) -> str:
-    if origin.is_url:
-        from scriptling.plugin.http_peer import public_url  # noqa: PLC0415 - imported already, with the first URL
+    if origin.transport != "stdio":
+        from scriptling.plugin.url import public_url  # noqa: PLC0415 - imported already, with the first URL
 
         return public_url(origin.path)
     return " ".join([origin.path, *origin.args])

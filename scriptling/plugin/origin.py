@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from scriptling.errors import PluginLoadError
-from scriptling.plugin.library import Origin
+from scriptling.plugin.library import HTTP_SCHEMES, WEBSOCKET_SCHEMES, Origin
 
 PREFIX = "plugin."
 
@@ -32,12 +32,12 @@ def origin_of(path: PathText, args: Sequence[PathText] | None, headers: Mapping[
     :raises PluginLoadError: there is no such executable, or ``args`` and ``headers`` do not go with the path
     """
     text = os.fspath(path)
-    if text.startswith(("http://", "https://")):
+    if text.startswith(HTTP_SCHEMES + WEBSOCKET_SCHEMES):
         if args:
             raise PluginLoadError(f"a plugin at a URL takes no args, but there are: {_shown(args)}")
         return Origin(text)
     if "://" in text:
-        raise PluginLoadError(f"a plugin is an executable or an http:// or https:// URL, and {text!r} is neither")
+        raise PluginLoadError(f"a plugin is an executable or an http(s):// or ws(s):// URL, and {text!r} is neither")
     if headers:
         raise PluginLoadError(f"headers are sent to URLs only, and {text!r} is an executable")
     if isinstance(args, (str, bytes)):

@@ -85,6 +85,11 @@ class Session:
         """The exchanges that are not fully answered, oldest first."""
         return list(self._open)
 
+    @property
+    def deserted(self) -> bool:
+        """Whether the plugin works on what nobody waits for any more."""
+        return bool(self._abandoned)
+
     def open(self, exchange: Exchange) -> bytes:
         """Return the JSON text that starts an exchange, without a line end."""
         self._open[exchange] = None

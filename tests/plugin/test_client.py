@@ -158,9 +158,9 @@ def test_request_that_is_unknown_to_hosts_is_answered_with_an_error(fake: str) -
         plugin.call_function(fake, "ask", "host.paint")
 
 
-def test_stderr_of_the_plugin_is_passed_on(fake: str, capsys: pytest.CaptureFixture[str]) -> None:
-    plugin.call_function(fake, "write_stderr", "warning: hot\n")
-    plugin.unload(fake)
+def test_stderr_of_the_plugin_is_passed_on(local_fake: str, capsys: pytest.CaptureFixture[str]) -> None:
+    plugin.call_function(local_fake, "write_stderr", "warning: hot\n")
+    plugin.unload(local_fake)
     assert capsys.readouterr().err == "warning: hot\n"
 
 

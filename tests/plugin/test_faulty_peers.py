@@ -112,12 +112,12 @@ def test_executables_that_cannot_be_started(tmp_path: Path, monkeypatch: pytest.
         ("unknown_id", (), "answered a request that it was not sent"),
     ],
 )
-def test_end_of_a_peer_wakes_every_waiter(fake: str, function: str, args: tuple[int, ...], told: str) -> None:
-    plugin.call_function(fake, "write_stderr", "last words\n")
+def test_end_of_a_peer_wakes_every_waiter(local_fake: str, function: str, args: tuple[int, ...], told: str) -> None:
+    plugin.call_function(local_fake, "write_stderr", "last words\n")
     with ThreadPoolExecutor(4) as pool:
-        waiting = [pool.submit(plugin.call_function, fake, "pass_gate", "never") for _ in range(3)]
-        plugin.call_function(fake, "wait_until_reached", "never")
-        waiting.append(pool.submit(plugin.call_function, fake, function, *args))
+        waiting = [pool.submit(plugin.call_function, local_fake, "pass_gate", "never") for _ in range(3)]
+        plugin.call_function(local_fake, "wait_until_reached", "never")
+        waiting.append(pool.submit(plugin.call_function, local_fake, function, *args))
         for future in waiting:
             with pytest.raises(plugin.PluginCrashed, match=r"plugin 'fake' .*") as caught:
                 future.result()
@@ -125,11 +125,11 @@ def test_end_of_a_peer_wakes_every_waiter(fake: str, function: str, args: tuple[
             assert "last words" in str(caught.value)
 
 
-def test_dead_peer_says_so_at_once_and_is_replaced_by_the_next_load(fake: str) -> None:
+def test_dead_peer_says_so_at_once_and_is_replaced_by_the_next_load(local_fake: str) -> None:
     module = sys.modules["plugin.fake"]
     with pytest.raises(plugin.PluginCrashed):
-        plugin.call_function(fake, "exit", 0)
-    assert plugin.describe(fake)["alive"] is False
+        plugin.call_function(local_fake, "exit", 0)
+    assert plugin.describe(local_fake)["alive"] is False
     with pytest.raises(plugin.PluginCrashed, match="it exited with status 0"):
         module.add(1, 2)
     plugin.load("fake", sys.executable, scriptling=True, args=FAKE_ARGS)

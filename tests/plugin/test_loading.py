@@ -141,20 +141,20 @@ def test_import_is_light() -> None:
     assert not loaded & {"http.client", "ssl", "asyncio", "logging", "subprocess", "json", "zmq", "cloudpickle"}
 
 
-def test_same_identity_under_the_same_name_is_no_new_plugin(fake: str) -> None:
-    pid = plugin.call_function(fake, "pid")
+def test_same_identity_under_the_same_name_is_no_new_plugin(local_fake: str) -> None:
+    pid = plugin.call_function(local_fake, "pid")
     assert load("plugin.fake") == "plugin.fake"
-    assert plugin.call_function(fake, "pid") == pid
+    assert plugin.call_function(local_fake, "pid") == pid
 
 
-def test_same_identity_under_another_name_is_refused(fake: str) -> None:
+def test_same_identity_under_another_name_is_refused(local_fake: str) -> None:
     with pytest.raises(
         plugin.PluginLoadError, match=r"is loaded as plugin.fake already, and cannot be as plugin.other"
     ):
         load("other")
 
 
-def test_other_identity_under_the_same_name_is_refused(fake: str) -> None:
+def test_other_identity_under_the_same_name_is_refused(local_fake: str) -> None:
     with pytest.raises(plugin.PluginLoadError, match=r"plugin.fake is loaded from .* already"):
         load("fake", [*FAKE_ARGS, "another"])
     with pytest.raises(plugin.PluginLoadError, match="scriptling=True already"):
@@ -266,7 +266,7 @@ def test_big_integers_go_to_a_peer_that_takes_them(write_peer: WritePeer) -> Non
     assert plugin.call_function(plugin.load("big", path, scriptling=True), "echo", 2**100) == 2**100
 
 
-def test_describe(fake: str) -> None:
+def test_describe(local_fake: str) -> None:
     described = plugin.describe("fake")
     assert described["name"] == "plugin.fake"
     assert described["path"] == sys.executable
