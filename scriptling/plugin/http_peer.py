@@ -1,66 +1,116 @@
-"""A plugin behind a URL: one ``POST`` per exchange, over connections that are kept (protocol section 1, HTTP)."""
+"""A plugin behind a URL, for threads: one ``POST`` per exchange, over connections that are kept."""
 
 from __future__ import annotations
 
-import http.client
 import select
 import socket
-import ssl
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from queue import SimpleQueue
 from time import monotonic
-from typing import cast
-from urllib.parse import SplitResult, urlsplit
 
-from scriptling.errors import ErrorCode, PluginCallError, PluginCrashed, PluginLoadError, PluginTimeout
-from scriptling.plugin.calls import Callback, shown
-from scriptling.plugin.session import Answered, Exchange, Session, Violation
+from scriptling.errors import PluginCallError
+from scriptling.plugin.calls import Callback
+from scriptling.plugin.channel import CHUNK
+from scriptling.plugin.posting import CALLBACKS_REFUSED, HttpAnswer, NoAnswer, Poster, Posting, Wire
+from scriptling.plugin.url import Address
 from scriptling.protocol.jsonrpc import Response
 from scriptling.protocol.messages import Method
 
-_CONNECT_TIMEOUT = 15.0
 _POST_TIMEOUT = 10.0
 _MOST_IDLE = 16
-_SHOWN = 200
-_OK, _NO_CONTENT = 200, 204
+
+
+class _Unsent(Exception):  # noqa: N818 - the reason for a second try
+    """The server cannot have got the whole request, and so has not executed it."""
+
+
+class _Link:
+    """One connection.
+
+    :ivar used: it has carried an exchange before
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._wire = Wire()
+        self.used = False
+
+    @property
+    def fresh(self) -> bool:
+        """Whether it is open, as far as can be seen; before an answer is due, there is nothing else to be read."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return not poll.poll(0)
+
+    @property
+    def reusable(self) -> bool:
+        """Whether it can take another request."""
+        return self._wire.reusable
+
+    def roundtrip(self, posting: Posting, end: float | None) -> HttpAnswer:
+        """Send one request, and return the answer.
+
+        :param end: a time of the monotonic clock, None to wait as long as it takes
+        :raises _Unsent: not all could be sent, and there is no answer
+        :raises OSError: the connection broke off, or the time is up
+        :raises NoAnswer: there is none
+        """
+        data = self._wire.request(posting)
+        self._limit(end)
+        try:
+            self._socket.sendall(data)
+        except TimeoutError:
+            raise
+        except OSError as error:
+            # A server that does not want to read all of a request may have said why.
+            try:
+                return self._answer(end)
+            except (OSError, NoAnswer):
+                raise _Unsent(str(error)) from error
+        return self._answer(end)
+
+    def close(self) -> None:
+        """Close it."""
+        self._socket.close()
+
+    def _answer(self, end: float | None) -> HttpAnswer:
+        answer = None
+        while answer is None:
+            self._limit(end)
+            answer = self._wire.receive(self._socket.recv(CHUNK))
+        self.used = True
+        return answer
+
+    def _limit(self, end: float | None) -> None:
+        left = None if end is None else end - monotonic()
+        if left is not None and left <= 0:
+            raise TimeoutError
+        self._socket.settimeout(left)
 
 
 class HttpPeer:
     """The conversation with one URL (see :class:`~scriptling.plugin.calls.Peer`).
 
-    Calls of several threads use a connection each; a connection that was broken off is never used for a second try,
-    since nobody knows whether the first was executed.
+    Calls of several threads use a connection each. A request is sent for a second time only where the server cannot
+    have got the whole of the first: otherwise nobody knows whether it was executed.
 
-    :param headers: sent with every request
-    :param insecure_skip_tls: trust any certificate
-    :param goodbye: whether it is told ``plugin.shutdown`` when it is closed
-    :raises PluginLoadError: this is no URL that can be talked to
+    :param goodbye: whether objects belong to this client; it is told ``plugin.shutdown`` then when it is closed
     """
 
     interrupted = False
-    callbacks_refused = "callbacks are not supported over http json-rpc transport"
+    callbacks_refused = CALLBACKS_REFUSED
 
-    def __init__(
-        self, name: str, url: str, headers: Mapping[str, str], insecure_skip_tls: bool = False, goodbye: bool = True
-    ) -> None:
-        parts = urlsplit(url)
-        self.label = f"plugin {name!r} ({public_url(url)})"
-        if not parts.hostname:
-            raise PluginLoadError(f"{self.label}: the URL names no host")
-        if "@" in parts.netloc:
-            raise PluginLoadError(f"{self.label}: give user and password as a header, not in the URL")
-        self._host, self._port = parts.hostname, _port(self.label, parts)
-        self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        json_headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        self._headers = {**json_headers, **_checked_headers(self.label, headers)}
-        self._tls = _tls_context(insecure_skip_tls) if parts.scheme == "https" else None
+    def __init__(self, address: Address, goodbye: bool) -> None:
+        self.label = address.label
         self.patience = 0.0
+        self._address = address
+        self._poster = Poster(address, goodbye)
         self._goodbye = goodbye
-        self._idle: list[http.client.HTTPConnection] = []
+        self._idle: list[_Link] = []
         self._posts: SimpleQueue[tuple[str, bytes] | None] = SimpleQueue()
-        self._poster: threading.Thread | None = None
+        self._sender: threading.Thread | None = None
 
     @property
     def alive(self) -> bool:
@@ -80,19 +130,15 @@ class HttpPeer:
         :raises PluginTimeout: ``timeout`` seconds have passed
         :raises PluginCallError: it answered with something else than JSON-RPC
         """
-        session = Session()
-        exchange = Exchange(requests, batch)
-        status, body = self._roundtrip(session.open(exchange), shown(requests[0]), timeout)
-        events = session.message(body) if body.strip() else []
-        for event in events:
-            if isinstance(event, Answered):
-                return cast("list[Response]", exchange.replies)
-        violations = [event.sentence for event in events if isinstance(event, Violation)]
-        if status == _OK and violations:
-            raise PluginCallError(f"{self.label} {violations[0]}", ErrorCode.INTERNAL_ERROR)
-        begun = body[:_SHOWN].decode("utf-8", "replace").strip()
-        sentence = f"{self.label} answered {shown(requests[0])} with HTTP status {status} and no result: {begun}"
-        raise PluginCallError(sentence.removesuffix(": "), ErrorCode.INTERNAL_ERROR)
+        posting = self._poster.posting(requests, batch, timeout)
+        end = None if timeout is None else monotonic() + timeout + self.patience
+        try:
+            answer = self._roundtrip(posting, end)
+        except TimeoutError as error:
+            raise posting.too_late() from error
+        except (OSError, NoAnswer, _Unsent) as error:
+            raise posting.broken(error) from None
+        return posting.responses(answer)
 
     def post(self, method: str, params: bytes) -> None:
         """Queue a request whose answer nobody waits for."""
@@ -100,9 +146,9 @@ class HttpPeer:
 
     def expect_posts(self) -> None:
         """Start the thread that sends what :meth:`post` queues, which a destructor could not do."""
-        if self._poster is None or not self._poster.is_alive():
-            self._poster = threading.Thread(target=self._send_posts, name=f"releases of {self.label}", daemon=True)
-            self._poster.start()
+        if self._sender is None or not self._sender.is_alive():
+            self._sender = threading.Thread(target=self._send_posts, name=f"releases of {self.label}", daemon=True)
+            self._sender.start()
 
     def begin_close(self) -> None:
         """Nothing can be begun without waiting for it."""
@@ -110,21 +156,23 @@ class HttpPeer:
     def close(self, grace: float) -> None:
         """Say goodbye within ``grace`` seconds, and close the connections."""
         end = monotonic() + grace
-        if self._poster is not None:
+        if self._sender is not None:
             self._posts.put(None)
-            self._poster.join(grace)
+            self._sender.join(grace)
         if self._goodbye:
             self._exchange_quietly(Method.SHUTDOWN, b"", max(0.1, end - monotonic()))
         while self._idle:
             self._idle.pop().close()
 
     def after_fork(self) -> None:
-        """Leave connections, goodbyes and releases to the parent."""
+        """Leave connections, goodbyes and releases to the parent, and own what is made from now on."""
+        if self._goodbye:
+            self._poster.renew_session()
         self._goodbye = False
         while self._idle:
             self._idle.pop().close()
         self._posts = SimpleQueue()
-        self._poster = None
+        self._sender = None
 
     def _send_posts(self) -> None:
         while (post := self._posts.get()) is not None:
@@ -136,95 +184,36 @@ class HttpPeer:
 
     # -- connections ---------------------------------------------------------------------------------------------------
 
-    def _roundtrip(self, text: bytes, what: str, timeout: float | None) -> tuple[int, bytes]:
-        """Post one body, and return the status and body of the answer."""
-        connection = None
+    def _roundtrip(self, posting: Posting, end: float | None) -> HttpAnswer:
+        """Post one body, and return the answer."""
+        link = self._kept() or self._connected(end)
         try:
-            connection = self._connection(timeout)
-            connection.request("POST", self._target, text, self._headers)
-            answer = connection.getresponse()
-            body = answer.read()
-        except BaseException as error:
-            if connection is not None:
-                connection.close()
-            if isinstance(error, TimeoutError):
-                raise PluginTimeout(self._too_late(what, timeout), ErrorCode.TIMED_OUT) from error
-            if isinstance(error, (OSError, http.client.HTTPException)):
-                sentence = f"{self.label} cannot be reached, or broke off: {str(error) or type(error).__name__}"
-                raise PluginCrashed(sentence, ErrorCode.WORKER_DIED) from None
+            answer = link.roundtrip(posting, end)
+        except _Unsent:
+            link.close()
+            if not link.used:
+                raise
+            return self._roundtrip(posting, end)
+        except BaseException:
+            link.close()
             raise
-        self._keep(connection, answer)
-        return answer.status, body
+        if link.reusable and len(self._idle) < _MOST_IDLE:
+            self._idle.append(link)
+        else:
+            link.close()
+        return answer
 
-    def _too_late(self, what: str, timeout: float | None) -> str:
-        if timeout is None:
-            return f"{self.label} could not be connected to within {_CONNECT_TIMEOUT:g} seconds"
-        return f"{self.label} did not answer {what} within {timeout:g} seconds"
-
-    def _connection(self, timeout: float | None) -> http.client.HTTPConnection:
-        """Return a connection that was kept and is still good, or a new one."""
+    def _kept(self) -> _Link | None:
+        """Return a connection that was kept and is still good."""
         while self._idle:
             try:
-                connection = self._idle.pop()
+                link = self._idle.pop()
             except IndexError:  # another thread was faster
                 break
-            # Before an answer is due, a readable connection can only have been closed.
-            if connection.sock is not None and not _readable(connection.sock):
-                connection.sock.settimeout(timeout)
-                return connection
-            connection.close()
-        return self._connect(timeout)
+            if link.fresh:
+                return link
+            link.close()
+        return None
 
-    def _connect(self, timeout: float | None) -> http.client.HTTPConnection:
-        seconds = _CONNECT_TIMEOUT if timeout is None else min(timeout, _CONNECT_TIMEOUT)
-        connection = (
-            http.client.HTTPConnection(self._host, self._port, timeout=seconds)
-            if self._tls is None
-            else http.client.HTTPSConnection(self._host, self._port, timeout=seconds, context=self._tls)
-        )
-        connection.connect()
-        connection.sock.settimeout(timeout)
-        connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        return connection
-
-    def _keep(self, connection: http.client.HTTPConnection, answer: http.client.HTTPResponse) -> None:
-        if answer.will_close or len(self._idle) >= _MOST_IDLE:
-            connection.close()
-        else:
-            self._idle.append(connection)
-
-
-def public_url(url: str) -> str:
-    """Return a URL without what may be secret in it: user, password and query."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
-def _port(label: str, parts: SplitResult) -> int | None:
-    try:
-        return parts.port
-    except ValueError as error:
-        raise PluginLoadError(f"{label}: {error}") from None
-
-
-def _readable(connection: socket.socket) -> bool:
-    poll = select.poll()
-    poll.register(connection, select.POLLIN)
-    return bool(poll.poll(0))
-
-
-def _checked_headers(label: str, headers: Mapping[str, str]) -> Mapping[str, str]:
-    """Return headers that can be sent; an error does not show the value, which may be secret."""
-    for name, value in headers.items():
-        if not (name + value).isprintable() or not (name + value).isascii():
-            raise PluginLoadError(f"{label}: the header {name!r} holds characters that cannot be sent")
-    return headers
-
-
-def _tls_context(insecure: bool) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if insecure:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
+    def _connected(self, end: float | None) -> _Link:
+        return _Link(self._address.dial(None if end is None else max(0.001, end - monotonic())))

@@ -247,9 +247,10 @@ def _peer(library: Library, access: Access) -> Peer:
     name = library.name.removeprefix(PREFIX)
     if library.origin.transport == "http":
         from scriptling.plugin.http_peer import HttpPeer  # noqa: PLC0415
+        from scriptling.plugin.url import address_of  # noqa: PLC0415
 
-        url = library.origin.path
-        return HttpPeer(name, url, access.headers, access.insecure_skip_tls, library.scriptling)
+        address = address_of(name, library.origin.path, access.headers, access.insecure_skip_tls)
+        return HttpPeer(address, library.scriptling)
     from scriptling.plugin.hostlog import HostLog  # noqa: PLC0415
     from scriptling.plugin.threaded import ThreadedPeer  # noqa: PLC0415
 

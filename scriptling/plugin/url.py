@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ MAX_RESPONSE = 1 << 30
 """Most bytes of one answer."""
 
 _SHORTEST_SECRET = 4
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 
@@ -101,8 +103,10 @@ def _port(label: str, parts: SplitResult) -> int:
 def _checked_headers(label: str, headers: Mapping[str, str]) -> Mapping[str, str]:
     """Return headers that can be sent; an error does not show the value, which may be secret."""
     for name, value in headers.items():
-        if not (name + value).isprintable() or not (name + value).isascii():
-            raise PluginLoadError(f"{label}: the header {name!r} holds characters that cannot be sent")
+        if not _HEADER_NAME.fullmatch(name) or not value.isprintable() or not value.isascii() or value != value.strip():
+            raise PluginLoadError(
+                f"{label}: the header {name!r} cannot be sent: it holds characters that are not allowed there"
+            )
     return dict(headers)
 
 

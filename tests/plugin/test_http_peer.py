@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import json
+import os
+import re
 import socket
 import ssl
 import subprocess
@@ -18,6 +20,7 @@ from typing import Any
 import pytest
 
 import scriptling.plugin as plugin
+from scriptling.plugin import http_peer, posting
 from tests.plugin import fake_plugin
 from tests.plugin.conftest import WritePeer
 
@@ -33,9 +36,16 @@ class Handler(BaseHTTPRequestHandler):
         super().setup()
 
     def do_POST(self) -> None:
+        if self.server.refuse_early:
+            self.close_connection = True
+            self.respond(413, b"")
+            return
         message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         items = message if isinstance(message, list) else [message]
         self.server.heard += [(item["method"], dict(self.headers), self.path) for item in items]
+        if self.server.hang_up:
+            self.close_connection = True
+            return
         if self.server.canned is not None:
             self.respond(*self.server.canned)
             return
@@ -47,11 +57,20 @@ class Handler(BaseHTTPRequestHandler):
 
     def respond(self, status: int, body: bytes) -> None:
         self.send_response(status)
+        if self.server.retry_after:
+            self.send_header("Retry-After", self.server.retry_after)
         self.send_header("Content-Length", str(len(body)))
         if self.server.close_after:
             self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(body)
+        self.close_connection = self.close_connection or self.server.close_after_silence
+
+    def finish(self) -> None:
+        super().finish()
+        self.connection.shutdown(socket.SHUT_RDWR)
+        self.connection.close()
+        self.server.hung_up.set()
 
     def log_message(self, format: str, *args: Any) -> None:
         """Keep quiet."""
@@ -61,6 +80,10 @@ class Server(ThreadingHTTPServer):
     """A plugin over HTTP.
 
     :ivar canned: what to answer everything with, instead
+    :ivar close_after: say with each answer that it is the connection's last
+    :ivar close_after_silence: close a connection after an answer, without a word; ``hung_up`` is set then
+    :ivar hang_up: read a request and close the connection
+    :ivar refuse_early: answer with 413 before the body is read
     """
 
     daemon_threads = False
@@ -70,7 +93,12 @@ class Server(ThreadingHTTPServer):
         self.heard: list[tuple[str, dict[str, str], str]] = []
         self.connections = 0
         self.canned: tuple[int, bytes] | None = None
+        self.retry_after = ""
         self.close_after = False
+        self.close_after_silence = False
+        self.hung_up = threading.Event()
+        self.hang_up = False
+        self.refuse_early = False
         self.release = threading.Event()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -159,6 +187,42 @@ def test_secrets_of_the_url_and_headers_are_in_no_error(server: Server) -> None:
         assert "secret" not in str(caught.value) + str(refused.value)
 
 
+@pytest.mark.parametrize("headers", [{"X Y": "1"}, {"": "1"}, {"X": "ü"}, {"X": "a\r\nY: b"}, {"X": " 1"}])
+def test_headers_that_cannot_be_sent(server: Server, headers: dict[str, str]) -> None:
+    with pytest.raises(plugin.PluginLoadError, match=r"the header '.*' cannot be sent"):
+        plugin.load("web", server.url(), headers=headers)
+    assert server.connections == 0
+
+
+def test_objects_belong_to_the_client_that_made_them(server: Server) -> None:
+    def tokens() -> set[str]:
+        found = {headers.get("Scriptling-Session", "") for _, headers, _ in server.heard}
+        server.heard.clear()
+        return found
+
+    for _ in range(2):
+        plugin.load("web", server.url(), scriptling=True)
+        plugin.call_function("web", "echo", 1)
+        plugin.unload("web")
+    assert [method for method, _, _ in server.heard].count("plugin.shutdown") == 2
+    assert len(both := tokens()) == 2
+    assert all(re.fullmatch("[A-Za-z0-9_-]{16,128}", token) for token in both)
+    server.canned = (200, b'{"jsonrpc":"2.0","id":1,"result":1}')
+    plugin.load("plain", server.url())
+    plugin.call_function("plain", "m")
+    assert tokens() == {""}
+
+
+def test_forked_child_is_another_client(server: Server, loaded: str) -> None:
+    pid = os.fork()
+    if pid == 0:
+        plugin.call_function(loaded, "echo", "child")
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    parent, child = (server.heard[index][1]["Scriptling-Session"] for index in (0, -1))
+    assert parent != child
+
+
 def test_callbacks_are_refused_at_once(server: Server, loaded: str) -> None:
     heard = len(server.heard)
     with pytest.raises(plugin.PluginError, match="callbacks are not supported over http json-rpc transport"):
@@ -171,6 +235,72 @@ def test_error_of_a_function(loaded: str) -> None:
         plugin.call_function(loaded, "boom", "bad")
     assert str(caught.value) == "bad"
     assert caught.value.remote_type == "ValueError"
+
+
+@pytest.mark.parametrize(
+    ("status", "told", "code"),
+    [
+        (401, "it wants a token", -32603),
+        (403, "does not allow this", -32603),
+        (413, "larger than it takes", -32007),
+        (429, "asked too often", -32003),
+        (503, "overloaded", -32003),
+    ],
+)
+def test_refusals_say_what_they_mean(server: Server, status: int, told: str, code: int) -> None:
+    server.canned = (status, b"Bearer open-sesame is no good")
+    server.retry_after = "3" if status in (429, 503) else ""
+    plugin.load("web", server.url(), headers={"Authorization": "Bearer open-sesame"})
+    with pytest.raises(plugin.PluginCallError) as caught:
+        plugin.call_function("web", "m")
+    sentence = str(caught.value)
+    assert caught.value.code == code
+    assert f"answered m with HTTP status {status}" in sentence
+    assert told in sentence
+    assert "open-sesame" not in sentence
+    assert ("can be asked again in 3 seconds" in sentence) == (status in (429, 503))
+
+
+def test_refusal_that_comes_before_the_body_is_read(server: Server) -> None:
+    server.refuse_early = True
+    plugin.load("web", server.url())
+    with pytest.raises(plugin.PluginCallError, match="HTTP status 413"):
+        plugin.call_function("web", "m", "x" * 30_000_000)
+
+
+def test_answer_larger_than_the_bound(server: Server, loaded: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(posting, "MAX_RESPONSE", 100_000)
+    assert plugin.call_function(loaded, "echo", "x" * 50_000) == "x" * 50_000
+    with pytest.raises(plugin.PluginCrashed, match="larger than 100000 bytes"):
+        plugin.call_function(loaded, "echo", "x" * 200_000)
+    assert plugin.call_function(loaded, "echo", 1) == 1
+
+
+def test_request_is_not_sent_twice_if_it_may_have_been_executed(server: Server, loaded: str) -> None:
+    plugin.call_function(loaded, "echo", 1)
+    server.hang_up = True
+    with pytest.raises(plugin.PluginCrashed, match="closed the connection before the answer was complete"):
+        plugin.call_function(loaded, "echo", 2)
+    assert server.methods.count("function.call") == 2
+
+
+def test_request_is_sent_again_if_the_kept_connection_took_only_a_part(
+    server: Server, loaded: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_peer._Link, "fresh", True)  # the server closes after we have looked
+    server.close_after_silence = True
+    plugin.call_function(loaded, "echo", 1)
+    assert server.hung_up.wait(30)
+    large = "x" * 30_000_000
+    assert plugin.call_function(loaded, "echo", large) == large
+    assert server.methods.count("function.call") == 2
+
+
+def test_time_limit_is_told_to_the_server(server: Server, loaded: str) -> None:
+    with plugin.time_limit(2.5):
+        plugin.call_function(loaded, "echo", 1)
+    plugin.call_function(loaded, "echo", 1)
+    assert [headers.get("Scriptling-Timeout") for _, headers, _ in server.heard[-2:]] == ["2.5", None]
 
 
 def test_json_rpc_error_with_an_http_status_is_that_error(server: Server) -> None:
