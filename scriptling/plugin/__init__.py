@@ -21,10 +21,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scriptling.errors import PluginCallError, PluginCrashed, PluginError, PluginLoadError, PluginTimeout
-from scriptling.plugin import loading
+from scriptling.plugin import loading, objects
 from scriptling.plugin.access import HANDSHAKE_TIMEOUT, Access
 from scriptling.plugin.calls import time_limit
-from scriptling.plugin.connection import FunctionRequest
+from scriptling.plugin.codec import function_requests, raise_first
 from scriptling.plugin.loading import PluginName
 from scriptling.plugin.objects import RemoteObject, handle_of
 from scriptling.plugin.origin import PathText
@@ -137,20 +137,9 @@ def batch_call(lib: str, calls: Sequence[Mapping[str, Any]], *, return_exception
     :raises PluginCallError: a call failed
     :raises PluginError: the plugin is not loaded, or a call holds a callback
     """
-    requests = [_function_request(index, call) for index, call in enumerate(calls)]
+    requests = function_requests(calls)
     results = loading.find(lib).connected().batch_call(requests) if requests else []
-    if not return_exceptions:
-        for result in results:
-            if isinstance(result, PluginError):
-                raise result
-    return results
-
-
-def _function_request(index: int, call: Mapping[str, Any]) -> FunctionRequest:
-    unknown = set(call) - {"name", "args", "kwargs"}
-    if unknown or not isinstance(call.get("name"), str):
-        raise TypeError(f'calls[{index}] must be a dict with "name", and as needed "args" and "kwargs"')
-    return FunctionRequest(call["name"], call.get("args") or (), call.get("kwargs") or {})
+    return raise_first(results, return_exceptions)
 
 
 def call_method(obj: RemoteObject, name: str, /, *args: Any, **kwargs: Any) -> Any:
@@ -164,7 +153,7 @@ def call_method(obj: RemoteObject, name: str, /, *args: Any, **kwargs: Any) -> A
 
 def release(obj: RemoteObject) -> None:
     """Destroy a plugin's object, and wait until that is done; again, it does nothing."""
-    handle_of(obj).release()
+    objects.release(obj)
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,7 @@ from scriptling.errors import PluginError
 from scriptling.protocol.values import RemoteRef
 
 if TYPE_CHECKING:
-    from scriptling.plugin.connection import ScriptlingConnection
+    from scriptling.plugin.codec import PluginCodec
 
 RELEASED = "plugin object has been released"
 
@@ -22,7 +22,7 @@ class Handle:
 
     __slots__ = ("connection", "held", "reference", "released")
 
-    def __init__(self, connection: ScriptlingConnection, reference: RemoteRef) -> None:
+    def __init__(self, connection: PluginCodec, reference: RemoteRef) -> None:
         self.connection = connection
         self.reference = reference
         self.held = True
@@ -31,6 +31,7 @@ class Handle:
     def call(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a method, or read (no argument) or write (one) a property.
 
+        :return: the result, or what it can be awaited from
         :raises PluginError: the object has been released
         :raises PluginCallError: the method raised, or could not be called
         """
@@ -38,13 +39,12 @@ class Handle:
             raise PluginError(RELEASED)
         return self.connection.call_method(self.reference.id, method, args, kwargs)
 
-    def release(self) -> None:
-        """Destroy the object in the plugin, once, and wait until that is done."""
-        if not self.released:
-            self.released = True
-            held, self.held = self.held, False
-            if held:
-                self.connection.destroy(self.reference.id)
+    def let_go(self) -> bool:
+        """Make the object unusable; return whether it still has to be destroyed, which is so once."""
+        self.released = True
+        held, self.held = self.held, False
+        # Where the plugin is gone, so is the object.
+        return held and self.connection.peer.alive
 
     def drop(self) -> None:
         """Have the object destroyed, without waiting: for the garbage collector."""
@@ -53,22 +53,15 @@ class Handle:
             self.connection.destroy_later(self.reference.id)
 
 
-class RemoteObject:
-    """Base of all proxies of objects that live in a plugin.
+class Proxy:
+    """Base of all proxies of objects that live in a plugin, for threads and for event loops.
 
-    The object is destroyed in the plugin when the proxy is garbage-collected, at the end of a ``with`` block, or by
-    :func:`scriptling.plugin.release`. After that every use raises ``PluginError``.
+    The object is destroyed in the plugin when the proxy is garbage-collected.
     """
 
     __slots__ = ("__weakref__", "_remote_handle")
 
     _remote_handle: Handle
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        handle_of(self).release()
 
     def __del__(self) -> None:
         handle = getattr(self, "_remote_handle", None)
@@ -84,7 +77,23 @@ class RemoteObject:
         raise TypeError(f"cannot copy or pickle {type(self).__qualname__}: the object lives in a plugin")
 
 
-class DynamicObject(RemoteObject):
+class RemoteObject(Proxy):
+    """Base of all proxies for threads.
+
+    The object is also destroyed at the end of a ``with`` block, or by :func:`scriptling.plugin.release`. After that
+    every use raises ``PluginError``.
+    """
+
+    __slots__ = ()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        release(self)
+
+
+class Dynamic(Proxy):
     """Proxy of an object whose class the schema does not describe: any public attribute is taken for a method."""
 
     __slots__ = ()
@@ -101,13 +110,26 @@ class DynamicObject(RemoteObject):
         return method
 
 
+class DynamicObject(Dynamic, RemoteObject):
+    """Such a proxy for threads."""
+
+    __slots__ = ()
+
+
+def release(proxy: Proxy) -> None:
+    """Destroy an object in the plugin, once, and wait until that is done."""
+    handle = handle_of(proxy)
+    if handle.let_go():
+        handle.connection.destroy(handle.reference.id)
+
+
 def handle_of(proxy: object) -> Handle:
     """Return what a proxy stands for.
 
     :raises TypeError: it is no proxy
     :raises PluginError: its constructor has not succeeded
     """
-    if not isinstance(proxy, RemoteObject):
+    if not isinstance(proxy, Proxy):
         raise TypeError(f"{type(proxy).__qualname__} is not a plugin object")
     try:
         return proxy._remote_handle

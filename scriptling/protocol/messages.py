@@ -20,6 +20,7 @@ TRANSPORT: Final = "json"
 
 REMOTE_OBJECTS: Final = "remote_objects"
 BIG_INTEGERS: Final = "big_integers"
+CALL_TIMEOUT: Final = "call_timeout"
 CAPABILITIES: Final = (REMOTE_OBJECTS, BIG_INTEGERS)
 
 # What ``host.log`` is answered with, and any other call that returns None: the Value for it.
@@ -42,6 +43,8 @@ class Method:
 
 
 # -- calls -------------------------------------------------------------------------------------------------------------
+#
+# ``timeout`` is an extension of ours: seconds that the caller waits; for peers with the capability ``call_timeout``.
 
 
 class CallHead(msgspec.Struct, omit_defaults=True, rename={"class_name": "class"}):
@@ -59,6 +62,7 @@ class FunctionCall(msgspec.Struct, omit_defaults=True):
     name: str
     args: list[Raw] = []
     kwargs: dict[str, Raw] = {}
+    timeout: float | None = None
 
 
 class ObjectNew(msgspec.Struct, omit_defaults=True, rename={"class_name": "class"}):
@@ -67,6 +71,7 @@ class ObjectNew(msgspec.Struct, omit_defaults=True, rename={"class_name": "class
     class_name: str
     args: list[Raw] = []
     kwargs: dict[str, Raw] = {}
+    timeout: float | None = None
 
 
 class ObjectCall(msgspec.Struct, omit_defaults=True):
@@ -76,6 +81,7 @@ class ObjectCall(msgspec.Struct, omit_defaults=True):
     method: str
     args: list[Raw] = []
     kwargs: dict[str, Raw] = {}
+    timeout: float | None = None
 
 
 class ObjectDestroy(msgspec.Struct):

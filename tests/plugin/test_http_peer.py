@@ -63,8 +63,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.close_after:
             self.send_header("Connection", "close")
         self.end_headers()
-        self.wfile.write(body)
         self.close_connection = self.close_connection or self.server.close_after_silence
+        self.wfile.write(body)
 
     def finish(self) -> None:
         super().finish()
