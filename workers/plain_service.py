@@ -9,7 +9,7 @@ from scriptling.protocol.jsonrpc import Request
 from scriptling.registry import MethodDeclaration
 from workers.dispatch import Dispatcher, Ticket
 from workers.frames import Kind
-from workers.service import Host
+from workers.service import Host, least_timeout
 from workers.words import available, shown
 
 
@@ -39,7 +39,7 @@ class PlainService:
             raise RpcError(ErrorCode.METHOD_NOT_FOUND, message)
         # The host's flags stay behind: a plain JSON-RPC client is not called back, nor sent log records.
         ticket = Ticket(
-            self._dispatcher.next_seq(), host, kind, request.method, "", request.params, 0, timeout,
-            request.id, batch, slot,
+            self._dispatcher.next_seq(), host, kind, request.method, "", request.params, 0,
+            least_timeout(timeout, host.timeout), request.id, batch, slot,
         )  # fmt: skip
         self._dispatcher.submit(ticket)

@@ -5,6 +5,7 @@ Every request of every session comes through :meth:`Service.handle`, whatever th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -16,7 +17,7 @@ from scriptling.errors import ErrorCode, RpcError
 from scriptling.protocol.jsonrpc import Request
 from scriptling.protocol.messages import (
     BIG_INTEGERS,
-    CAPABILITIES,
+    SERVER_CAPABILITIES,
     CallHead,
     ClassSchema,
     ConstantSchema,
@@ -93,7 +94,7 @@ def make_offer(
     constants = [ConstantSchema(constant.name, Raw(constant.value)) for constant in declaration.constants]
     library = LibraryInfo(declaration.library, declaration.version, declaration.description)
     schema = Schema(list(functions), list(classes), constants)
-    handshake = encode_message(HandshakeResult(library, schema, capabilities=list(CAPABILITIES)))
+    handshake = encode_message(HandshakeResult(library, schema, capabilities=list(SERVER_CAPABILITIES)))
     timeouts = {each.name: timeout if each.timeout is None else each.timeout for each in declaration.functions}
     return Offer(handshake, timeouts, frozenset(each.name for each in classes))
 
@@ -154,11 +155,17 @@ class Service:
         if call is None:
             return self._handle_other(host, request, batch, slot)
         head = decode_params(request.params, CallHead)
+        if head.timeout is not None and not 0 < head.timeout < math.inf:
+            raise RpcError(
+                ErrorCode.INVALID_PARAMS, "invalid params: params.timeout must be a number of seconds above 0"
+            )
         ticket = Ticket(
             self._dispatcher.next_seq(), host, Kind.FUNCTION, "", "", request.params, host.flags, self._timeout,
             request.id, batch, slot,
         )  # fmt: skip
         call(head, ticket)
+        if head.timeout is not None or host.timeout:
+            ticket.timeout = least_timeout(ticket.timeout, host.timeout, head.timeout)
         return None
 
     def _handle_other(self, host: Host, request: Request, batch: object, slot: int) -> bytes | None:
@@ -237,6 +244,11 @@ class Service:
 
 
 TOO_DEEP = "too many calls wait for callbacks inside one another; answer some of them first, or raise --callback-depth"
+
+
+def least_timeout(*bounds: float | None) -> float:
+    """Return the shortest of several times (seconds); None and 0 are no bound, and 0 comes back if there is none."""
+    return min((bound for bound in bounds if bound), default=0.0)
 
 
 def _require(value: str, member: str) -> None:

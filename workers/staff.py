@@ -44,7 +44,7 @@ class Staff:
         settings = home.settings
         self.changed = False
         self.pool = Pool(settings, dispatcher, self._send)
-        self.store = StoreLink(dispatcher, self._send)
+        self.store = StoreLink(dispatcher, self._send, settings.call_timeout)
         self.supervisor = Supervisor(nursery, settings.workers, self._descriptors)
         self._home = home
         self._hub = hub

@@ -22,11 +22,14 @@ class StoreLink:
     """The one object store, whichever life of it.
 
     :param send: takes a child's name and a frame
+    :param timeout: seconds without a response until it is killed while it has calls; 0 is never. What callers set for
+        their own calls is no measure: others lose their objects by that
     """
 
-    def __init__(self, dispatcher: Dispatcher, send: Callable[[str, bytes], None]) -> None:
+    def __init__(self, dispatcher: Dispatcher, send: Callable[[str, bytes], None], timeout: float) -> None:
         self._dispatcher = dispatcher
         self._send = send
+        self._timeout = timeout * 1e9
         self._name = ""
         self._serving = False
         self._told_to_stop = False
@@ -73,8 +76,8 @@ class StoreLink:
 
         A method that is merely slow does not keep the store from responding; one that holds the interpreter does.
         """
-        timeout = max((ticket.timeout for ticket in self._dispatcher.in_store.values()), default=0.0) * 1e9
-        if not (self._serving and timeout):
+        timeout = self._timeout
+        if not (self._serving and timeout and self._dispatcher.in_store):
             self._silent_since = 0
             return
         if self._silent_since and now - self._silent_since > timeout:

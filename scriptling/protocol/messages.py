@@ -22,6 +22,10 @@ REMOTE_OBJECTS: Final = "remote_objects"
 BIG_INTEGERS: Final = "big_integers"
 CALL_TIMEOUT: Final = "call_timeout"
 CAPABILITIES: Final = (REMOTE_OBJECTS, BIG_INTEGERS)
+"""What both sides of ours can take from the other."""
+
+SERVER_CAPABILITIES: Final = (*CAPABILITIES, CALL_TIMEOUT)
+"""With what only a server can: the member ``timeout`` of calls."""
 
 # What ``host.log`` is answered with, and any other call that returns None: the Value for it.
 NULL_VALUE: Final = b'{"type":"null"}'
@@ -48,12 +52,16 @@ class Method:
 
 
 class CallHead(msgspec.Struct, omit_defaults=True, rename={"class_name": "class"}):
-    """What routing needs to know of any call; the rest of the parameters is skipped."""
+    """What routing needs to know of any call; the rest of the parameters is skipped.
+
+    :ivar timeout: seconds that it may execute, ours; None where the caller sets no bound
+    """
 
     name: str = ""
     class_name: str = ""
     object_id: str = ""
     method: str = ""
+    timeout: float | None = None
 
 
 class FunctionCall(msgspec.Struct, omit_defaults=True):

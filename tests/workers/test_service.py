@@ -257,3 +257,51 @@ def test_where_there_are_no_classes_there_is_nothing_to_end() -> None:
     serving.host.ends = Ends.OWNER
     assert serving.ask(Method.SHUTDOWN) == b"null"
     assert serving.dispatcher.pending == 0
+
+
+# Deadlines
+
+
+@pytest.mark.parametrize(
+    ("own", "sent", "expected"),
+    [(0, None, 300.0), (0, 2, 2.0), (1.5, None, 1.5), (1.5, 2, 1.5), (3, 0.5, 0.5), (999, 999, 300.0)],
+)
+def test_the_shortest_time_that_anybody_sets_counts(own: float, sent: float | None, expected: float) -> None:
+    serving = Serving()
+    serving.host.timeout = own
+    serving.ask(Method.FUNCTION_CALL, {"name": "sub", "timeout": sent})
+    assert [ticket.timeout for ticket in serving.dispatcher.queue] == [expected]
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        (Method.FUNCTION_CALL, {"name": "add"}),
+        (Method.OBJECT_NEW, {"class": "Config"}),
+        (Method.OBJECT_CALL, {"object_id": "1.a", "method": "get"}),
+    ],
+)
+def test_every_kind_of_call_may_have_a_deadline(method: str, params: dict[str, Any]) -> None:
+    serving = Serving()
+    serving.ask(method, {**params, "timeout": 0.25})
+    (ticket,) = [*serving.dispatcher.queue, *serving.dispatcher.for_store]
+    assert ticket.timeout == 0.25
+
+
+@pytest.mark.parametrize("timeout", [0, -1, "2", True, [1], {}])
+def test_a_deadline_that_is_no_time_is_refused(timeout: Any) -> None:
+    code, message = Serving().refused(Method.FUNCTION_CALL, {"name": "sub", "timeout": timeout})
+    assert code == ErrorCode.INVALID_PARAMS
+    assert "params.timeout" in message
+
+
+def test_a_deadline_without_end_is_refused() -> None:
+    serving = Serving()
+    with pytest.raises(RpcError, match=r"params\.timeout|out of range"):
+        serving.service.handle(serving.host, Request(Method.FUNCTION_CALL, b"1", b'{"name":"sub","timeout":1e999}'))
+    assert serving.dispatcher.pending == 0
+
+
+def test_callers_are_told_that_they_may_set_deadlines() -> None:
+    told = json.loads(Serving().ask(Method.HANDSHAKE) or b"")
+    assert "call_timeout" in told["capabilities"]

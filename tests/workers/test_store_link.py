@@ -6,14 +6,15 @@ import json
 
 from scriptling.errors import ErrorCode
 from scriptling.registry import Declaration
-from tests.workers.fakes import Listener, make_reply, make_ticket
+from tests.workers.fakes import FakeNursery, Listener, make_reply, make_ticket, no_descriptors
 from workers import frames
 from workers.dispatch import Dispatcher
 from workers.frames import Calls, Init, Replies, Stop, Withdraw
 from workers.nursery import Role
 from workers.store_link import StoreLink
-from workers.supervisor import Child
+from workers.supervisor import Child, Supervisor
 
+SECOND = 1_000_000_000
 INIT = Init(Declaration("lib", "", "", (), (), ()))
 
 
@@ -21,7 +22,7 @@ class Setting:
     def __init__(self) -> None:
         self.dispatcher = Dispatcher(10)
         self.sent: list[tuple[str, frames.ToChild]] = []
-        self.link = StoreLink(self.dispatcher, self._send)
+        self.link = StoreLink(self.dispatcher, self._send, 2.0)
         self.host = Listener()
         self.births = 0
 
@@ -141,3 +142,37 @@ def test_a_store_that_does_not_serve_has_nothing_to_withdraw() -> None:
     setting.submit(1)
     setting.link.recall(setting.host)
     assert setting.sent == []
+
+
+# A store that does not respond
+
+
+def test_a_store_that_does_not_respond_is_killed_after_the_servers_time_whatever_callers_set() -> None:
+    setting = Setting()
+    supervisor = Supervisor(FakeNursery(), 1, no_descriptors)
+    child = supervisor.start(Role.STORE, 0.0)
+    setting.link.greet(child, INIT)
+    setting.link.serve()
+    setting.dispatcher.submit_to_store(make_ticket(1, "1.abc", setting.host, timeout=0.01))
+    setting.link.hand_out()
+    setting.link.look(SECOND, supervisor)
+    setting.link.look(2 * SECOND, supervisor)
+    assert child.verdict is None
+    setting.link.look(3 * SECOND + 1, supervisor)
+    assert child.verdict is not None
+
+
+def test_a_store_that_responds_or_has_nothing_to_do_is_left_alone() -> None:
+    setting = Setting()
+    supervisor = Supervisor(FakeNursery(), 1, no_descriptors)
+    child = supervisor.start(Role.STORE, 0.0)
+    setting.link.greet(child, INIT)
+    setting.link.serve()
+    for now in range(1, 9):
+        setting.link.look(now * SECOND, supervisor)
+    setting.submit(1)
+    setting.link.hand_out()
+    for now in range(11, 19):
+        setting.link.look(now * SECOND, supervisor)
+        setting.link.responded()
+    assert child.verdict is None
