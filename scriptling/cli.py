@@ -57,6 +57,10 @@ def _run_script(settings: Settings) -> int:
     from scriptling import log, script  # noqa: PLC0415 - a server configures its own log
 
     log.configure(settings.log_level, settings.log_format)
+    if settings.kv_storage:
+        from scriptling.stores import places  # noqa: PLC0415 - few scripts have a store that persists
+
+        places.configure(None, settings.kv_storage)
     return script.run(settings)
 
 

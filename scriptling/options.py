@@ -25,6 +25,7 @@ class Option(NamedTuple):
     :ivar metavar: what help calls the value; "" for a switch that takes none
     :ivar repeatable: whether it may be given several times; in the environment the values are joined with ``:``
     :ivar configurable: whether it may stand in a config file
+    :ivar path: whether it names a file or folder; one in a config file is relative to that
     :ivar available: False for a flag that is known and not built yet: giving it is an error that says so
     """
 
@@ -37,6 +38,7 @@ class Option(NamedTuple):
     parse: Callable[[str], Any] = str
     repeatable: bool = False
     configurable: bool = False
+    path: bool = False
     available: bool = True
 
     @property
@@ -163,6 +165,16 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             repeatable=True,
         ),
     ),
+    "Stores of scriptling.runtime.kv": (
+        _setting(
+            "kv-storage",
+            "kv_storage",
+            "DIR",
+            "keep kv.default in DIR, which is made if need be (default: in memory)",
+            str,
+            path=True,
+        ),
+    ),
     "Serve a plugin": (
         _setting(
             "json-rpc",
@@ -249,7 +261,6 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         _later("tls-cert"),
         _later("tls-key"),
         _later("tls-generate", metavar=""),
-        _later("kv-storage"),
     ),
 }
 

@@ -41,6 +41,7 @@ class Settings(NamedTuple):
     max_objects: int = 1_000_000
     object_ttl: float = 600.0  # seconds; 0 is for ever
     max_parked: int = 2000  # calls that wait for other calls
+    kv_storage: str = ""  # absolute folder; empty is memory
     reload: bool = False
     show_traceback: bool = True
     log_level: str = "info"
@@ -187,6 +188,8 @@ def _value(option: Option, given: _Given) -> Any:
         raise UsageError(f"{given.where} is not available in this version; leave it out")
     if option.repeatable:
         return tuple(_folder(given, text) for text in given.texts)
+    if option.path:
+        return str((given.base / given.texts[-1]).absolute())
     try:
         return option.parse(given.texts[-1])
     except ValueError as error:

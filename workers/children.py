@@ -13,6 +13,7 @@ import cloudpickle  # noqa: F401 - loaded here, so that no worker loads it again
 from scriptling import log
 from scriptling.builtins import install_builtins
 from scriptling.evaluator import Evaluator
+from scriptling.stores import places
 from workers import memory, setup
 from workers.asking import Asker
 from workers.fitness import limit_memory
@@ -29,6 +30,7 @@ def make_live(home: Home) -> Live:
     log.configure(home.settings.log_level, home.settings.log_format)
     install_builtins()
     memory.keep_freed()
+    places.configure(home.memory, home.settings.kv_storage)
     import multiprocess  # noqa: PLC0415 - as cloudpickle above
     import multiprocess.popen_fork  # noqa: F401, PLC0415
 

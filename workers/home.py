@@ -13,10 +13,12 @@ class Home:
     """One run of a server.
 
     :ivar folder: where the sockets are
+    :ivar memory: where memory stores are
     :ivar key: secret of this run; whoever has it is one of its processes
     """
 
     folder: Path
+    memory: Path
     key: str
     settings: Settings
 

@@ -8,12 +8,13 @@ from contextlib import suppress
 
 from scriptling import log
 from scriptling.settings import Settings
+from scriptling.stores import places
 from workers import nursery, reactor
 from workers.errlog import ErrorLog
 from workers.home import Home
 from workers.nursery import Live, Nursery
 from workers.reactor import Reactor
-from workers.sockets import Hub, RunFolder
+from workers.sockets import Hub, RunFolder, remove_run_folder
 from workers.stdio import take_streams
 
 _FAULT = 1  # exit code
@@ -26,14 +27,14 @@ def serve(settings: Settings) -> int:
     """
     _fill_standard_streams()
     try:
-        folder = RunFolder()
+        folder, memory = RunFolder(), places.make_memory_folder()
     except OSError as error:
         sys.stderr.write(f"scriptling: {error}\n")
         return _FAULT
     source, sink = take_streams()
     errors = ErrorLog(2)
-    home = Home(folder.path, os.urandom(16).hex(), settings)
-    children = nursery.fork(folder.path, errors.write_end, lambda: _make_live(home))
+    home = Home(folder.path, memory, os.urandom(16).hex(), settings)
+    children = nursery.fork(lambda: _clean_up(home), errors.write_end, lambda: _make_live(home))
     os.close(errors.write_end)
     _allow_many_descriptors()
     log.configure(settings.log_level, settings.log_format, errors.put)
@@ -44,7 +45,13 @@ def serve(settings: Settings) -> int:
         while errors.pump():
             pass
         errors.sink.flush()
-        folder.remove()
+        _clean_up(home)
+
+
+def _clean_up(home: Home) -> None:
+    """Remove what is on disk and in memory; done by the nursery, and again if that was killed."""
+    remove_run_folder(home.folder)
+    places.remove_memory_folder(home.memory)
 
 
 def _fill_standard_streams() -> None:

@@ -27,8 +27,6 @@ from typing import Any
 
 import msgspec
 
-from workers.sockets import remove_run_folder
-
 _END = 2.0  # seconds that the nursery has to bury its children
 _MOST_DESCRIPTORS = 4  # passed with one request
 _PR_SET_PDEATHSIG = 1
@@ -156,10 +154,10 @@ class Nursery:
             os.kill(self._pid, signal.SIGCONT)
 
 
-def fork(folder: Path, log_pipe: int, make_live: Callable[[], Live]) -> Nursery:
+def fork(clean_up: Callable[[], None], log_pipe: int, make_live: Callable[[], Live]) -> Nursery:
     """Fork the nursery from this process, which must be single-threaded.
 
-    :param folder: removed by the nursery at its end, because it outlives a killed front-end
+    :param clean_up: called by the nursery at its end, because it outlives a killed front-end
     :param log_pipe: becomes stdout and stderr of the nursery and all children
     :param make_live: called in the nursery, imports what children need, and returns what a child does
     """
@@ -171,7 +169,7 @@ def fork(folder: Path, log_pipe: int, make_live: Callable[[], Live]) -> Nursery:
         return Nursery(ours, pid)
     try:
         _become_nursery(theirs.fileno(), log_pipe)
-        _Keeper(theirs, folder, make_live()).run()
+        _Keeper(theirs, clean_up, make_live()).run()
     except BaseException:
         traceback.print_exc()
     finally:
@@ -206,10 +204,10 @@ class _Child:
 class _Keeper:
     """The loop of the nursery process."""
 
-    def __init__(self, control: socket.socket, folder: Path, live: Live) -> None:
+    def __init__(self, control: socket.socket, clean_up: Callable[[], None], live: Live) -> None:
         self._pid = os.getpid()
         self._control = control
-        self._folder = folder
+        self._clean_up = clean_up
         self._live = live
         self._children: dict[int, _Child] = {}
         self._poll = select.poll()
@@ -327,10 +325,10 @@ class _Keeper:
                 os.waitpid(pid, os.WNOHANG)
 
     def _end(self) -> None:
-        """Kill everything."""
+        """Kill everything, and leave nothing behind."""
         self._children.clear()
         self._kill_orphans()
-        remove_run_folder(self._folder)
+        self._clean_up()
 
 
 def _only_wake(number: int, frame: object) -> None:

@@ -17,6 +17,7 @@ from typing import NoReturn
 
 from workers import nursery
 from workers.nursery import Born, Died, Kill, Live, Nursery, Role, Spawn
+from workers.sockets import remove_run_folder
 
 
 def say(fd: int, what: object) -> None:
@@ -109,7 +110,7 @@ def tell(children: Nursery) -> None:
 
 
 def main(folder: str, pipe: str) -> None:
-    children = nursery.fork(Path(folder), 2, make_live)
+    children = nursery.fork(lambda: remove_run_folder(Path(folder)), 2, make_live)
     say(1, ["nursery", children._pid])
     while True:
         ready, _, _ = select.select([0, children.fileno()], [], [])

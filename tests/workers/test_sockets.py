@@ -41,7 +41,7 @@ def line(hub: Hub, folder: Path) -> Iterator[Line]:
 
 
 def home(folder: Path) -> Home:
-    return Home(folder, "0123456789abcdef", Settings())
+    return Home(folder, folder, "0123456789abcdef", Settings())
 
 
 # Names and places
