@@ -34,7 +34,7 @@ def _run(argv: Sequence[str]) -> int:
     if arguments.wants == "version":
         return _print_version()
     settings = load(arguments, os.environ)
-    if settings.json_rpc:
+    if settings.serves:
         _die_by_interrupt()
         from workers.main import serve  # noqa: PLC0415 - a plain script needs no server
 

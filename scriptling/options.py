@@ -114,6 +114,15 @@ def switched_off(text: str) -> bool:
     return not switch(text)
 
 
+def address(text: str) -> str:
+    """Parse an address: ``host:port``, ``[ipv6]:port``, or ``:port`` for every interface; port 0 is any free one."""
+    host, colon, port = text.strip().rpartition(":")
+    bare = ":" in host and not (host.startswith("[") and host.endswith("]"))
+    if not colon or bare or not (port.isascii() and port.isdigit() and int(port) < 1 << 16):
+        raise ValueError("an address, such as :8000 for every interface, 127.0.0.1:8000 or [::1]:8000")
+    return text.strip()
+
+
 def one_of(*choices: str) -> Callable[[str], str]:
     """Return a parser of one word out of several, in any case."""
 
@@ -180,10 +189,11 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             "json-rpc",
             "json_rpc",
             "",
-            "serve what the script registers, over stdin and stdout",
+            "serve what the script registers, over stdin and stdout, or with --server at POST /json-rpc",
             switch,
             environment="SCRIPTLING_JSONRPC",
         ),
+        _setting("server", "server", "ADDR", "serve over HTTP; :8000 is every interface", address, short="S"),
         _setting("workers", "workers", "N", "worker processes (default: one per CPU, 2 to 8)", whole(1, 1000)),
         _setting("call-timeout", "call_timeout", "S", "seconds one call may run, 0 for ever (default: 300)", seconds),
         _setting(
@@ -255,7 +265,6 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("help", "print this help", short="h"),
     ),
     "Not in this version": (
-        _later("server", short="S", metavar="ADDR"),
         _later("bearer-token"),
         _later("bearer-token-file"),
         _later("tls-cert"),

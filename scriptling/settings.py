@@ -25,6 +25,7 @@ class Settings(NamedTuple):
     code: str | None = None
     interactive: bool = False
     json_rpc: bool = False
+    server: str = ""  # host:port to listen on; empty for stdio
     library_path: tuple[str, ...] = ()  # absolute folders of -L, without the script's own
     plugin_dirs: tuple[str, ...] = ()  # absolute folders
     workers: int = 2
@@ -47,6 +48,11 @@ class Settings(NamedTuple):
     log_level: str = "info"
     log_format: str = "console"
     config: str = ""
+
+    @property
+    def serves(self) -> bool:
+        """Whether the script is a setup script, whose handlers are to be served."""
+        return self.json_rpc or bool(self.server)
 
     @property
     def script_folder(self) -> str:
@@ -90,7 +96,7 @@ def load(arguments: Arguments, environment: Mapping[str, str]) -> Settings:
     for more in (_from_environment(environment), _from_dotenv(Path(".env"))):
         given = more | given
     given = _from_config(given.get("config")) | given
-    if "json-rpc" in given and _value(BY_NAME["json-rpc"], given["json-rpc"]):
+    if "server" in given or ("json-rpc" in given and _value(BY_NAME["json-rpc"], given["json-rpc"])):
         _without_plugin_dirs(given)
     values: dict[str, Any] = {"workers": default_workers()}
     for option in OPTIONS:
@@ -179,7 +185,7 @@ def _without_plugin_dirs(given: dict[str, _Given]) -> None:
     """
     dirs = given.pop("plugin-dir", None)
     if dirs is not None and not dirs.inherited:
-        raise UsageError(f"{dirs.where} is for scripts that are run, not with --json-rpc; drop one of them")
+        raise UsageError(f"{dirs.where} is for scripts that are run, not with --json-rpc or --server; drop one of them")
 
 
 def _value(option: Option, given: _Given) -> Any:
@@ -206,21 +212,18 @@ def _folder(given: _Given, text: str) -> str:
 
 def _check(settings: Settings) -> None:
     """Refuse what contradicts itself, and scripts that are not there."""
-    if settings.json_rpc:
+    if settings.serves:
         _check_server(settings)
     if settings.script not in (None, "-"):
         _check_script(Path(str(settings.script)))
 
 
 def _check_server(settings: Settings) -> None:
+    flag, stdin = ("--server", "is nobody's") if settings.server else ("--json-rpc", "carries the protocol")
     if settings.interactive:
-        raise UsageError(
-            "--interactive and --json-rpc exclude each other: stdin carries the protocol; drop one of them"
-        )
+        raise UsageError(f"--interactive and {flag} exclude each other: stdin {stdin}; drop one of them")
     if settings.code is None and settings.script in (None, "-"):
-        raise UsageError(
-            "--json-rpc cannot read the script from stdin, which carries the protocol; name a file: --json-rpc setup.py"
-        )
+        raise UsageError(f"{flag} cannot read the script from stdin, which {stdin}; name a file: {flag} … setup.py")
 
 
 def _check_script(script: Path) -> None:
@@ -236,5 +239,7 @@ def _address_hint(script: str) -> str:
     """Return what to add where an address stands in the place of the script."""
     host, colon, port = script.rpartition(":")
     if colon and port.isdigit() and "/" not in host:
-        return "; the first word that is no flag names the script, and a server over stdio has no address"
+        return (
+            f"; the first word that is no flag names the script; to serve over HTTP, write --server {script} setup.py"
+        )
     return ""

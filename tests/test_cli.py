@@ -91,7 +91,7 @@ def test_the_flags_page_names_every_flag_and_variable() -> None:
         ["--wokers"],
         ["missing.py"],
         ["--json-rpc"],
-        ["--server", ":1", "s.py"],
+        ["--server", "1", "s.py"],
     ],
 )
 def test_a_usage_error_is_a_sentence_on_stderr_and_status_2(arguments: list[str], tmp_path: Path) -> None:

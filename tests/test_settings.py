@@ -143,9 +143,13 @@ def test_the_scripts_folder_is_where_a_link_leads_and_the_current_one_without_a_
         (["--json-rpc", "-"], "--json-rpc", "name a file"),
         (["--json-rpc", "-i", "s.py"], "--interactive", "drop one"),
         (["--json-rpc", "--plugin-dir", ".", "s.py"], "--plugin-dir", "drop one"),
-        (["--json-rpc", ":8000"], ":8000", "a server over stdio has no address"),
-        (["--json-rpc", "--server", ":8000", "s.py"], "--server", "not available"),
-        (["-S:8000", "s.py"], "--server", "not available"),
+        (["--json-rpc", ":8000"], ":8000", "--server :8000 setup.py"),
+        (["--server", "8000", "s.py"], "--server", ":8000 for every interface"),
+        (["--server", "::1", "s.py"], "--server", "[::1]:8000"),
+        (["--server", ":99999", "s.py"], "--server", ":8000"),
+        (["-S:8000"], "--server", "name a file"),
+        (["-S:8000", "-i", "s.py"], "--interactive", "drop one"),
+        (["-S:8000", "--plugin-dir", ".", "s.py"], "--plugin-dir", "drop one"),
         (["--max-rss", "5", "s.py"], "--max-rss", "0, or a whole number from 32"),
         (["--max-memory", "63", "s.py"], "--max-memory", "0, or a whole number from 64"),
         (["--max-memory", "9" * 20, "s.py"], "--max-memory", "0, or a whole number from 64"),
@@ -199,7 +203,7 @@ def test_variables_that_are_no_setting_are_left_alone() -> None:
 
 def test_a_wrong_variable_is_named() -> None:
     assert refused(SCRIPTLING_WORKERS="0").startswith("SCRIPTLING_WORKERS: '0'")
-    assert refused(SCRIPTLING_SERVER=":1").startswith("SCRIPTLING_SERVER is not available")
+    assert refused(SCRIPTLING_SERVER="1").startswith("SCRIPTLING_SERVER: '1'")
 
 
 def test_dotenv_reads_export_quotes_and_comments_and_leaves_other_lines_alone(folder: Path) -> None:
@@ -247,7 +251,7 @@ def test_config_file_takes_the_names_of_the_flags_and_folders_beside_it(folder: 
         ("[workers]\nnumber = 2", "workers in c.toml"),
         ('code = "pass"', "unknown setting code"),
         ('config = "other.toml"', "unknown setting config"),
-        ('server = ":8000"', "server in c.toml is not available"),
+        ('server = "8000"', "server in c.toml: '8000'"),
         ("workers = ", "c.toml is not TOML"),
     ],
 )

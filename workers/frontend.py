@@ -19,7 +19,7 @@ from workers.home import Home
 from workers.life import Life
 from workers.nursery import Nursery, Role
 from workers.opening import Opening
-from workers.reactor import Reactor
+from workers.reactor import Watcher
 from workers.sockets import Hub
 from workers.staff import Staff
 from workers.words import counted
@@ -40,12 +40,14 @@ class FrontEnd:
     :ivar output_waits: whether a transport has answers that are not written yet; set by the transport
     :ivar output_full: whether it has so many that no more should be made; likewise
     :ivar flush: writes the answers that there are; likewise
+    :ivar address: where hosts reach it, for people; empty over stdio
     """
 
-    def __init__(self, home: Home, nursery: Nursery, hub: Hub, loop: Reactor) -> None:
+    def __init__(self, home: Home, nursery: Nursery, hub: Hub, loop: Watcher) -> None:
         self.output_waits: Callable[[], bool] = bool
         self.output_full: Callable[[], bool] = bool
         self.flush: Callable[[], object] = bool
+        self.address = ""
         self.dispatcher = Dispatcher(home.settings.callback_depth)
         self.life = Life(home.settings, self.dispatcher, time.monotonic, self._begin)
         self._staff = Staff(home, hub, nursery, loop, self.dispatcher, self.life)
@@ -57,7 +59,7 @@ class FrontEnd:
 
     def _begin(self) -> None:
         self._staff.begin()
-        _log_offer(self.life.opening, self._staff.supervisor.workers)
+        _log_offer(self.life.opening, self._staff.supervisor.workers, self.address)
 
     def stop(self) -> None:
         """End in order, because a signal asks for it."""
@@ -135,7 +137,7 @@ class FrontEnd:
         return min(max(min(deadlines) - now, _GLANCE), _LOOK) if deadlines else None
 
 
-def _log_offer(opening: Opening, workers: int) -> None:
+def _log_offer(opening: Opening, workers: int, address: str) -> None:
     declared = opening.declaration
     kinds = _offered(declared)
     about = {"plugin": declared.library} if opening.serves_plugin else {}
@@ -145,7 +147,8 @@ def _log_offer(opening: Opening, workers: int) -> None:
                 _log.debug("%s %s is %s", what, entry.name, entry.handler.reference, extra=about)
     offered = ", ".join(counted(len(entries), what) for what, entries in kinds.items())
     name = f"{declared.library} {declared.version}".rstrip() or "JSON-RPC"
-    _log.info("ready: %s with %s on %s", name, offered, counted(workers, "worker"), extra=about)
+    where = f" at {address}" if address else ""
+    _log.info("ready: %s with %s on %s%s", name, offered, counted(workers, "worker"), where, extra=about)
 
 
 def _offered(declared: Declaration) -> dict[str, Sequence[Entry]]:

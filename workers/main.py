@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from scriptling import log
 from scriptling.settings import Settings
@@ -12,26 +15,34 @@ from scriptling.stores import places
 from workers import nursery, reactor
 from workers.errlog import ErrorLog
 from workers.home import Home
+from workers.listening import CANNOT_LISTEN, ListenError, listen
 from workers.nursery import Live, Nursery
 from workers.reactor import Reactor
 from workers.sockets import Hub, RunFolder, remove_run_folder
-from workers.stdio import take_streams
+from workers.stdio import give_up_streams, take_streams
 
 _FAULT = 1  # exit code
 
+_Run = Callable[[Home, Nursery, ErrorLog], int]
+"""Serves to the end over one transport, and returns the exit code."""
+
 
 def serve(settings: Settings) -> int:
-    """Serve the setup script of the settings over stdio, until the host has gone or a signal ends it.
+    """Serve the setup script of the settings, until the host has gone or a signal ends it.
 
-    :returns: the exit code (cli.md): 0 in the end, 3 if there was nothing to serve, 130 or 143 if it was forced
+    :returns: the exit code (cli.md): 0 in the end, 3 if there was nothing to serve, 4 if it cannot listen, 130 or 143
+        if it was forced
     """
     _fill_standard_streams()
     try:
+        run = _open_transport(settings)
         folder, memory = RunFolder(), places.make_memory_folder()
+    except ListenError as error:
+        sys.stderr.write(f"scriptling: {error}\n")
+        return CANNOT_LISTEN
     except OSError as error:
         sys.stderr.write(f"scriptling: {error}\n")
         return _FAULT
-    source, sink = take_streams()
     errors = ErrorLog(2)
     home = Home(folder.path, memory, os.urandom(16).hex(), settings)
     children = nursery.fork(lambda: _clean_up(home), errors.write_end, lambda: _make_live(home))
@@ -39,7 +50,7 @@ def serve(settings: Settings) -> int:
     _allow_many_descriptors()
     log.configure(settings.log_level, settings.log_format, errors.put)
     try:
-        return _run(home, children, errors, source, sink)
+        return run(home, children, errors)
     finally:
         children.end()
         while errors.pump():
@@ -52,6 +63,26 @@ def _clean_up(home: Home) -> None:
     """Remove what is on disk and in memory; done by the nursery, and again if that was killed."""
     remove_run_folder(home.folder)
     places.remove_memory_folder(home.memory)
+
+
+def _open_transport(settings: Settings) -> _Run:
+    """Take hold of the transport before anything else is started.
+
+    :raises ListenError: there is no having it
+    """
+    if settings.server:
+        listener = listen(settings.server)
+        give_up_streams()
+        return partial(_serve_port, listener)
+    source, sink = take_streams()
+    return partial(_serve_host, source, sink)
+
+
+def _serve_port(listener: socket.socket, home: Home, children: Nursery, errors: ErrorLog) -> int:
+    from workers import http_server, memory  # noqa: PLC0415 - only servers on a port need it
+
+    memory.keep_freed()
+    return http_server.serve(home, children, errors, listener)
 
 
 def _fill_standard_streams() -> None:
@@ -80,7 +111,7 @@ def _make_live(home: Home) -> Live:
     return make_live(home)
 
 
-def _run(home: Home, children: Nursery, errors: ErrorLog, source: int, sink: int) -> int:
+def _serve_host(source: int, sink: int, home: Home, children: Nursery, errors: ErrorLog) -> int:
     from workers import memory  # noqa: PLC0415 - while the nursery imports what it needs
     from workers.frontend import FrontEnd  # noqa: PLC0415
     from workers.signals import Signals  # noqa: PLC0415

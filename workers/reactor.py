@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable
+from typing import Protocol
 
 READ = select.POLLIN
 WRITE = select.POLLOUT
 
 Ready = Callable[[int], None]
 """Called with the ``select.POLL*`` bits that are set."""
+
+
+class Watcher(Protocol):
+    """What the front-end asks of the loop that turns it, whichever that is."""
+
+    def watch(self, fd: int, events: int, ready: Ready) -> None:
+        """Call ``ready`` when any of ``events`` happens."""
+
+    def forget(self, fd: int) -> bool:
+        """Wait for nothing of this descriptor any more; return whether it was waited for."""
 
 
 class Reactor:

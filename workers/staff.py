@@ -16,7 +16,7 @@ from workers.home import Home
 from workers.life import Life
 from workers.nursery import Born, Died, Nursery, NurseryLostError, Role
 from workers.pool import Pool
-from workers.reactor import Reactor
+from workers.reactor import Watcher
 from workers.relay import Relay
 from workers.responders import HostResponder, StoreResponder
 from workers.sockets import Hub
@@ -39,7 +39,7 @@ class Staff:
     """
 
     def __init__(
-        self, home: Home, hub: Hub, nursery: Nursery, loop: Reactor, dispatcher: Dispatcher, life: Life
+        self, home: Home, hub: Hub, nursery: Nursery, loop: Watcher, dispatcher: Dispatcher, life: Life
     ) -> None:
         settings = home.settings
         self.changed = False

@@ -24,11 +24,16 @@ def take_streams() -> tuple[int, int]:
     """Take descriptors 0 and 1 out of everybody's reach; return private ones for the protocol's input and output."""
     # Above 2, because a process that was started without stdin or stdout must not get the protocol on its stderr.
     source, sink = (_private(fd) for fd in (0, 1))
+    give_up_streams()
+    return source, sink
+
+
+def give_up_streams() -> None:
+    """Make 0 an empty input and 1 another name of stderr, for everybody from now on."""
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
     os.dup2(2, 1)
-    return source, sink
 
 
 def _private(fd: int) -> int:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.wire.fixtures import gate, serve
+from tests.wire.fixtures import gate, listen, serve
 from tests.wire.server import Server, running
 
-__all__ = ["gate", "serve", "server"]
+__all__ = ["gate", "listen", "serve", "server"]
 
 LIBRARY = Path(__file__).with_name("library")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.wire.fixtures import gate, serve
+from tests.wire.fixtures import gate, listen, serve
 
-__all__ = ["gate", "serve"]
+__all__ = ["gate", "listen", "serve"]
 
 FULL_SCALE = "full_scale"
 

@@ -1,0 +1,231 @@
+"""uvicorn's HTTP protocol with what a listening port needs besides: bounds on connections, heads and patience.
+
+uvicorn parses (httptools), answers and keeps alive. Added here, at its seams:
+
+* requests of ``/json-rpc`` go to :class:`~workers.http_calls.PostedCalls` without a task, events and two writes for
+  each, which is most of what a small call costs;
+* no more than so many connections, and no more than so many bytes of head in one request;
+* a deadline for the head of a request, one for its body that grows with what has come, so that a slow sender is told
+  from a trickling one, one for the next request, and one for whoever does not read its answer.
+
+Deadlines are looked at all together, twice a second: a timer for each request would be paid for by each request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from enum import IntEnum
+from functools import partial
+from typing import cast
+
+from uvicorn._types import ASGI3Application
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from workers.asgi import Application
+from workers.http_calls import Exchange, Head, PostedCalls
+from workers.http_replies import CLOSE, Reply, Scope
+
+LOOK = 0.5  # seconds between looks at deadlines
+_LONGEST_HEAD = 1 << 16  # bytes
+_SLOWEST = 1 << 14  # bytes a second of a body, once its first seconds are over
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_BUSY = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+_HEAD_TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+_TOO_LATE = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many clients there may be, and for how long the server waits for them, in seconds.
+
+    :ivar request: for the head of a request, and for its body at least; also for an answer to be read
+    :ivar idle: for the next request on a connection
+    """
+
+    connections: int
+    request: float
+    idle: float
+
+
+@dataclass
+class Guests:
+    """Every connection of one server.
+
+    :ivar unread: bytes of answers that clients had not read at the last look
+    """
+
+    limits: Limits
+    state: ServerState = field(default_factory=ServerState)
+    unread: int = 0
+
+    def look(self, now: float) -> None:
+        """End connections that are out of time, and renew the date that answers carry."""
+        self.state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
+        for connection in list(self.state.connections):
+            if isinstance(connection, Protocol):
+                connection.look(now)
+        self.unread = self.count_unread()
+
+    def count_unread(self) -> int:
+        """Return how many bytes of answers have not been read."""
+        return sum(connection.transport.get_write_buffer_size() for connection in self.state.connections)
+
+    def close(self) -> None:
+        """Close every connection once what was written to it is out."""
+        for connection in list(self.state.connections):
+            connection.shutdown()
+
+
+class Stage(IntEnum):
+    """What a connection is waited for."""
+
+    IDLE = 0
+    HEAD = 1
+    BODY = 2
+    ANSWER = 3
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection."""
+
+    def __init__(
+        self, config: Config, guests: Guests, application: Application, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        super().__init__(config, guests.state, {}, loop)
+        self._application = application
+        self._limits = guests.limits
+        self._calls: PostedCalls | None = None  # what the body that is being read is for
+        self._head = Head(0, 0.0)
+        self._exchange: Exchange | None = None
+        self._stage = Stage.HEAD
+        self._since = 0.0  # of this stage, or of the last progress of a client that reads an answer
+        self._received = 0  # bytes in this stage
+        self._unread = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take in a client, if there is room for one more."""
+        super().connection_made(transport)
+        self._since = self.loop.time()
+        if len(self.connections) > self._limits.connections:
+            self._give_up(_BUSY)
+
+    def data_received(self, data: bytes) -> None:
+        """Take in bytes, unless a head has too many."""
+        if self.transport.is_closing():
+            return
+        self._received += len(data)
+        super().data_received(data)
+        if self._stage == Stage.HEAD and self._received > _LONGEST_HEAD:
+            self._give_up(_HEAD_TOO_LONG)
+
+    def on_message_begin(self) -> None:
+        """Begin to wait for a head."""
+        super().on_message_begin()
+        self._enter(Stage.HEAD)
+
+    def on_headers_complete(self) -> None:
+        """Begin to wait for a body."""
+        super().on_headers_complete()
+        self._enter(Stage.BODY)
+
+    def on_message_complete(self) -> None:
+        """Begin to wait for the server itself."""
+        super().on_message_complete()
+        self._enter(Stage.IDLE if self.cycle.response_complete else Stage.ANSWER)
+        if self._calls is not None:
+            self._begin(self._calls, self.cycle)
+
+    def on_body(self, body: bytes) -> None:
+        """Take in a piece of a body."""
+        super().on_body(body)
+        if self._calls is not None:
+            self.flow.resume_reading()
+            if len(self.cycle.body) > self._calls.longest:
+                self._answer(self.cycle, self._calls.too_large())
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        scope = cast(Scope, cycle.scope)
+        calls = self._application.calls_at(scope)
+        if calls is None:
+            super()._start_asgi_task(cycle, app)
+            return
+        head = calls.admit(scope)
+        if isinstance(head, Reply):
+            self._answer(cycle, head)
+            return
+        self._calls, self._head = calls, head
+        if not cycle.more_body:  # it has waited for the answer to the one before
+            self._begin(calls, cycle)
+        elif cycle.waiting_for_100_continue:
+            self.transport.write(_CONTINUE)
+
+    def _begin(self, calls: PostedCalls, cycle: RequestResponseCycle) -> None:
+        self._calls = None
+        exchange = calls.begin(self._head, bytes(cycle.body), partial(self._answer, cycle))
+        if not cycle.response_complete:
+            self._exchange = exchange
+
+    def _answer(self, cycle: RequestResponseCycle, reply: Reply) -> None:
+        """Write an answer, whole."""
+        self._calls = self._exchange = None
+        cycle.response_started = cycle.response_complete = True
+        headers = [*cycle.default_headers, *reply.all_headers()]
+        if CLOSE in headers:
+            cycle.keep_alive = False
+        elif not cycle.keep_alive:
+            headers.append(CLOSE)
+        lines = [STATUS_LINE[reply.status], *(b"%b: %b\r\n" % each for each in headers), b"\r\n"]
+        if cycle.scope["method"] != "HEAD":
+            lines.append(reply.body)
+        self.transport.write(b"".join(lines))
+        if not cycle.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Withdraw what the client does not wait for any more."""
+        super().connection_lost(exc)
+        if self._exchange is not None:
+            self._exchange.withdraw()
+
+    def on_response_complete(self) -> None:
+        """Begin to wait for the next request, without a timer of its own."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._enter(Stage.IDLE)
+
+    def _enter(self, stage: Stage) -> None:
+        self._stage = stage
+        self._since = self.loop.time()
+        self._received = 0
+
+    def look(self, now: float) -> None:
+        """Give the client up if it has had its time."""
+        unread = self.transport.get_write_buffer_size()
+        if unread:
+            if unread != self._unread:
+                self._since = now
+            self._unread = unread
+            if now - self._since > self._limits.request:
+                self.transport.abort()
+        elif self._stage == Stage.IDLE:
+            if now - self._since > self._limits.idle:
+                self.transport.close()
+        elif self._stage != Stage.ANSWER and not self.flow.read_paused:
+            allowed = self._limits.request + (self._received / _SLOWEST if self._stage == Stage.BODY else 0)
+            if now - self._since > allowed:
+                self._give_up(_TOO_LATE)
+
+    def _give_up(self, last_words: bytes) -> None:
+        if self._stage != Stage.ANSWER:
+            self.transport.write(last_words)
+        self.transport.close()
