@@ -19,6 +19,8 @@ PACKAGES = (
     "loky",
     "rpyc",
     "jsonrpcserver",
+    "uvicorn",
+    "fastapi",
     "ray",
 )
 

@@ -132,6 +132,10 @@ class Server:
         """Let go of an object."""
         self.ask("object.destroy", {"object_id": object_id})
 
+    def terminate(self) -> None:
+        """Ask it by a signal to end."""
+        self._process.terminate()
+
     def close(self) -> None:
         """End it as a host does, and everything that it has left by force."""
         for stream in (self._process.stdin, self._process.stdout):

@@ -8,14 +8,18 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 
 from benchmarks import load, wire
+from benchmarks.http_server import HttpServer
 from benchmarks.model import Absence, Measure, PeerFailed, Unavailable
 from benchmarks.pace import Pace
 from benchmarks.server import SETUP, Command, Helper, Server
 
 Offers = dict[str, Callable[[], Measure]]
 """Contestants by name, each started when its offer is taken; raises if it cannot take part."""
+
+T = TypeVar("T")
 
 WORKERS = 2  # unless a case is about their number
 
@@ -34,6 +38,7 @@ class Stage:
         self.absences: list[Absence] = []
         self._workload = workload
         self._running: dict[tuple[str, int], Server] = {}
+        self._listening: dict[str, HttpServer | Unavailable] = {}
         self._helpers: dict[str, Helper | Unavailable] = {}
         self._stack = ExitStack()
 
@@ -60,6 +65,21 @@ class Stage:
             self._running[key] = self._keep(Server([sys.executable, "-m", module], SETUP.parent.parent.parent))
         return self._running[key]
 
+    def http_server(self, name: str, start: Callable[[], HttpServer]) -> HttpServer:
+        """Return a running server that listens on a port, started by ``start`` when it is first asked for.
+
+        :raises Unavailable: it cannot be started
+        """
+        if name not in self._listening:
+            try:
+                server = start()
+            except Unavailable as reason:
+                self._listening[name] = reason
+            else:
+                self._stack.callback(server.close)
+                self._listening[name] = server
+        return _there(self._listening[name])
+
     def helper(self, name: str) -> Helper:
         """Return a running helper.
 
@@ -73,10 +93,7 @@ class Stage:
             else:
                 self._stack.callback(helper.close)
                 self._helpers[name] = helper
-        found = self._helpers[name]
-        if isinstance(found, Unavailable):
-            raise found
-        return found
+        return _there(self._helpers[name])
 
     def gather(self, case: str, offers: Offers) -> dict[str, Measure]:
         """Return those contestants that can take part; the others are noted with their reason."""
@@ -104,6 +121,12 @@ class Stage:
     def _keep(self, server: Server) -> Server:
         self._stack.callback(server.close)
         return server
+
+
+def _there(found: T | Unavailable) -> T:
+    if isinstance(found, Unavailable):
+        raise found
+    return found
 
 
 def start(command: Command, workers: int = WORKERS, setup: Path = SETUP) -> Server:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.model import Workload
-from benchmarks.workloads import add, callbacks, client, cpu, kv, mix, objects, payloads, processes, where
+from benchmarks.workloads import add, callbacks, client, cpu, http, kv, mix, objects, payloads, processes, where
 
 ALL: tuple[Workload, ...] = (
     add.WORKLOAD,
@@ -15,6 +15,7 @@ ALL: tuple[Workload, ...] = (
     cpu.WORKLOAD,
     mix.WORKLOAD,
     kv.WORKLOAD,
+    http.WORKLOAD,
     client.WORKLOAD,
     processes.STARTUP,
     processes.MEMORY,
