@@ -97,6 +97,17 @@ class RouteDeclaration(msgspec.Struct, frozen=True):
     directory: str = ""
     timeout: float | None = None
 
+    def with_handler(self, handler: Handler) -> RouteDeclaration:
+        """Return the same registration with a handler."""
+        return msgspec.structs.replace(self, handler=handler)
+
+    @property
+    def label(self) -> str:
+        """What messages call it: ``GET /users/{id}``."""
+        if self.kind == RouteKind.ROUTE:
+            return f"{','.join(self.methods)} {self.path}"
+        return f"{self.kind} {self.path}".rstrip()
+
 
 class Declaration(msgspec.Struct, frozen=True):
     """Everything that a setup script declared; immutable, and encoded with :mod:`msgspec` between processes."""

@@ -31,6 +31,7 @@ class Kind(IntEnum):
     RPC_METHOD = 5
     RPC_NOTIFICATION = 6
     FORGET = 7  # destroys everything that the session of the call owns
+    HTTP = 8  # one request, for middleware and route
 
 
 class Flag(IntEnum):

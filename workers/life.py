@@ -72,10 +72,14 @@ class Life:
             del self._listeners[session.session]
         session.leave()
         if session.owed:
-            self.recall(session)
-            self._dispatcher.withdraw(session)
+            self.withdraw(session)
         if owner_ends:
             self.service.forget(session.session)
+
+    def withdraw(self, caller: Caller) -> None:
+        """Do not begin what a caller that has gone waits for."""
+        self.recall(caller)
+        self._dispatcher.withdraw(caller)
 
     def log_to(self, number: int, params: bytes) -> None:
         """Send a log record to the host that owns what is made under this number, if there is one and it listens."""

@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import CoroutineType
 from typing import Any
@@ -29,7 +30,6 @@ from workers.fitness import Fitness
 from workers.frames import Call, Calls, Hello, Init, Kind, Ping, Reply, Stopped
 from workers.journal import Writer
 from workers.outcomes import check_size, encode_error, run_coroutine
-from workers.plain_calls import PlainCalls
 from workers.remote_objects import RemoteObjects
 from workers.sockets import Line
 
@@ -37,6 +37,10 @@ _SHORT = 200_000  # ns; a call expected to take longer does not keep done replie
 _OLD = 500_000  # ns that a done reply may wait for others
 
 _encode_reply = msgspec.msgpack.Encoder().encode
+
+
+Runner = Callable[[Call], bytes]
+"""Runs a call, and returns the payload of its reply."""
 
 
 @dataclass
@@ -99,7 +103,7 @@ class Worker:
         self._calls: deque[Call] = deque()
         self._durations: dict[str, int] = {}
         self._handlers: dict[str, Handler] = {}
-        self._plain = PlainCalls(evaluator, Declaration(), settings)
+        self._others: dict[int, Runner] = {}
         self._stopping = False
         self._fitness = Fitness(settings.max_rss)
         self._unfit = False
@@ -138,8 +142,22 @@ class Worker:
 
     def _initialise(self, init: Init) -> None:
         self._handlers = {function.name: function.handler for function in init.declaration.functions}
-        self._plain = PlainCalls(self._evaluator, init.declaration, self._settings)
+        self._others = self._runners(init.declaration)
         self._asker.objects = RemoteObjects(self._asker, init)
+
+    def _runners(self, declaration: Declaration) -> dict[int, Runner]:
+        """Return what runs the calls that are no calls of a plugin's functions, by their kind."""
+        runners: dict[int, Runner] = {}
+        if declaration.methods:
+            from workers.plain_calls import PlainCalls  # noqa: PLC0415 - only where there are any
+
+            plain = PlainCalls(self._evaluator, declaration, self._settings)
+            runners[Kind.RPC_METHOD] = runners[Kind.RPC_NOTIFICATION] = plain.run
+        if declaration.routes:
+            from workers.web_calls import WebCalls  # noqa: PLC0415 - likewise
+
+            runners[Kind.HTTP] = WebCalls(self._evaluator, declaration, self._settings).run
+        return runners
 
     def _work(self) -> None:
         outbox, journal, clock = self._outbox, self._post.journal, time.monotonic_ns
@@ -199,7 +217,7 @@ class Worker:
 
     def _evaluate(self, call: Call, scope: Scope) -> bytes:
         if call.kind != Kind.FUNCTION:
-            return self._plain.run(call)
+            return self._others[call.kind](call)
         params = decode_params(call.params, FunctionCall)
         args, kwargs = self._asker.decoder(scope).arguments(params.args, params.kwargs)
         function = self._evaluator.function(self._handlers[call.target])

@@ -9,10 +9,10 @@ from typing import Any
 
 from scriptling.runtime import context
 
-_LIBRARIES = ("jsonrpc", "plugin")
-_NOT_YET = ("background", "http", "kv", "sandbox", "sync")
+_LIBRARIES = ("http", "jsonrpc", "plugin")
+_NOT_YET = ("background", "kv", "sandbox", "sync")
 
-__all__ = ["jsonrpc", "plugin", "server_running", "start_server"]
+__all__ = ["http", "jsonrpc", "plugin", "server_running", "start_server"]
 
 
 def start_server(wait: bool = True) -> None:

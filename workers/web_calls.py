@@ -1,0 +1,78 @@
+"""What a worker does with HTTP requests: middleware and route, one after the other, in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import CoroutineType
+from typing import Any
+
+from scriptling.evaluator import Evaluator
+from scriptling.registry import Declaration, RouteDeclaration, RouteKind
+from scriptling.runtime.exchange import BadRequest, Query, Request, encode_response, text
+from scriptling.settings import Settings
+from workers import web_frames
+from workers.frames import Call
+from workers.outcomes import check_size, report, run_coroutine
+from workers.web_frames import GOES_ON, WebRequest, WebResponse
+
+
+class WebCalls:
+    """The handlers of ``runtime.http``."""
+
+    def __init__(self, evaluator: Evaluator, declaration: Declaration, settings: Settings) -> None:
+        self._evaluator = evaluator
+        self._settings = settings
+        self._routes = declaration.routes
+
+    def run(self, call: Call) -> bytes:
+        """Run one call, and return the encoded :class:`WebResponse`.
+
+        :raises BaseException: whatever a handler raises; stderr has been told
+        """
+        asked = web_frames.decode_request(call.params)
+        request = make_request(asked)
+        try:
+            response = self._answer(request, [self._routes[step] for step in asked.steps])
+            check_size(response.body, self._settings.max_message)
+        except BadRequest as error:
+            response = self._encode(text(400, f"{error}\n"), 400)
+        except BaseException as error:
+            report(f"{call.target}, for {asked.method} {asked.path!r}", error)
+            raise
+        return web_frames.encode(response)
+
+    def _answer(self, request: Request, steps: Sequence[RouteDeclaration]) -> WebResponse:
+        for step in steps:
+            assert step.handler is not None
+            returned = self._evaluator.function(step.handler)(request)
+            if type(returned) is CoroutineType:
+                returned = run_coroutine(returned)
+            if returned is not None or step.kind != RouteKind.MIDDLEWARE:
+                return self._encode(returned, 404 if step.kind == RouteKind.NOT_FOUND else 200)
+        return WebResponse(GOES_ON)
+
+    def _encode(self, returned: Any, usual: int) -> WebResponse:
+        encoded = encode_response(returned, usual, self._settings.max_depth)
+        return WebResponse(encoded.status, encoded.headers, encoded.body)
+
+
+def make_request(asked: WebRequest) -> Request:
+    """Return a request as handlers see it."""
+    return Request(
+        asked.method,
+        asked.path,
+        asked.body,
+        join_headers(asked.headers),
+        Query(asked.query),
+        asked.path_params,
+        asked.remote_addr,
+    )
+
+
+def join_headers(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Return headers by name; values of one name are joined as HTTP does it."""
+    headers: dict[str, str] = {}
+    for name, value in pairs:
+        known = headers.get(name)
+        headers[name] = value if known is None else f"{known}{'; ' if name == 'cookie' else ', '}{value}"
+    return headers
