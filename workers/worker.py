@@ -2,7 +2,8 @@
 
 One frame brings several calls. Before each the worker claims it (:mod:`workers.claims`); after each it writes the reply
 to its journal (:mod:`workers.journal`). Replies leave in one frame when the batch is done, when they have waited for
-half a millisecond, and before a call that is known to take long.
+half a millisecond, and before a call that is known to take long. That of a lone call leaves before what the call did to
+the process is undone.
 """
 
 from __future__ import annotations
