@@ -80,6 +80,7 @@ class Asker:
     :param child: name of this process
     :param key: the run's secret
     :ivar objects: set by whoever owns this asker, before the first call
+    :ivar note_received: called with every answer that has arrived to a question that may park this process
     :ivar elsewhere: what threads ask for that run no call themselves; None if they may not
     """
 
@@ -91,6 +92,7 @@ class Asker:
         self._child = child
         self._key = key
         self._max_depth = max_depth
+        self.note_received: Callable[[], None] = _nobody_counts
         self._pid = os.getpid()
         self._local = threading.local()
 
@@ -125,6 +127,8 @@ class Asker:
             ask = Ask(self._key, self._child, scope.call.seq, want, target, method, params, patience)
             answer = self._exchange(ask)
         finally:
+            if want.parks:
+                self.note_received()
             scope.resume(want.parks)
         if answer.failed:
             error = _decode_error(answer.payload)
@@ -195,6 +199,10 @@ class Asker:
         if named:
             head["kwargs"] = named
         return msgspec.json.encode(head)
+
+
+def _nobody_counts() -> None:
+    return None
 
 
 class Callback:

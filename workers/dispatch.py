@@ -81,12 +81,14 @@ class Lane:
     :ivar parked: how many of its questions that block on other calls are open
     :ivar parked_since: ns of the clock at which it was parked
     :ivar parked_for: ns that its running call was parked before that
+    :ivar answers: how many of its questions that may park it were answered in its life
     :ivar retired: it gets nothing more at all
     :ivar settled: calls answered in its life
     """
 
     __slots__ = (
-        "ahead", "assigned", "held", "name", "parked", "parked_for", "parked_since", "retired", "settled", "waiting",
+        "ahead", "answers", "assigned", "held", "name", "parked", "parked_for", "parked_since", "retired", "settled",
+        "waiting",
     )  # fmt: skip
 
     def __init__(self, name: str) -> None:
@@ -98,6 +100,7 @@ class Lane:
         self.parked = 0
         self.parked_since = 0
         self.parked_for = 0
+        self.answers = 0
         self.retired = False
         self.settled = 0
 

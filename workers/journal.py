@@ -25,6 +25,7 @@ _RUNNING = 0  # seq of the running call; 0 while there is none
 _SINCE = 1  # CLOCK_MONOTONIC, ns, when it was begun
 _BASE = 2  # index of the first reply in the memory, among all of this worker
 _FILLED = 3  # replies in the memory << 32 | where they end: one word, so that no death can come between the two
+_RECEIVED = 5  # answers to questions that may park the worker; what is not counted here did not arrive
 _ACKNOWLEDGED = 4  # replies that the front-end has, counted from the worker's start
 
 
@@ -89,6 +90,10 @@ class Writer(_Journal):
         self._words[_BASE] = self._total
         self._position = self._unsent_from = _HEAD
 
+    def note_received(self) -> None:
+        """Count an answer that has arrived in this process."""
+        self._words[_RECEIVED] += 1
+
     @property
     def acknowledged(self) -> bool:
         """Whether the front-end has every reply of this worker."""
@@ -140,6 +145,10 @@ class Reader(_Journal):
         except msgspec.DecodeError:  # written to while we read: the frame that follows has them all
             return []
         return self.accept(base, replies)
+
+    def received(self) -> int:
+        """Return how many answers have arrived in the worker."""
+        return self._words[_RECEIVED]
 
     def running(self) -> tuple[int, int]:
         """Return the seq of the running call (0: none) and the ns of CLOCK_MONOTONIC at which it began."""

@@ -18,6 +18,7 @@ from workers import frames, journal
 from workers.claims import Claims
 from workers.dispatch import Caller, Dispatcher, Lane, Ticket
 from workers.frames import Calls, Ping, Replies, Reply, Stop
+from workers.relay import Loss
 from workers.supervisor import Child, Supervisor
 
 STUCK = 5_000_000  # ns that a call may run until what lies behind it is taken back
@@ -211,6 +212,14 @@ class Pool:
                 self.retire(seat)
 
     # Death
+
+    def loss(self, name: str) -> Loss:
+        """Settle what a dead worker had done and give back what it had not begun; return what is lost with it."""
+        seat = self._seats.get(name)
+        if seat is None or seat.lane is None:
+            return Loss(name)
+        self._take_back(seat)
+        return Loss(name, frozenset(seat.lane.assigned), seat.journal.received())
 
     def died(self, child: Child, code: int) -> None:
         """Settle everything that a dead worker had: what it had done, what it had not begun, what died with it."""

@@ -63,6 +63,19 @@ class Question:
     number: int = 0
 
 
+@dataclass(frozen=True)
+class Loss:
+    """The death of a process that may have held something.
+
+    :ivar calls: those that died with it; 0 among them where it was a script's own process that did not end by itself
+    :ivar received: how many answers that might have parked it have arrived in it; None if that cannot be known
+    """
+
+    child: str
+    calls: frozenset[int] = frozenset()
+    received: int | None = None
+
+
 class Responder(Protocol):
     """Answers questions of one kind."""
 
@@ -72,7 +85,7 @@ class Responder(Protocol):
     def withdraw(self, question: Question) -> None:
         """Forget a question that is still open: who asked has died, its call is over, or the time is."""
 
-    def drop(self, child: str) -> None:
+    def drop(self, loss: Loss) -> None:
         """Release what a process held that has died; its open questions have been withdrawn."""
 
 
@@ -140,6 +153,7 @@ class Relay:
         question = self._make_question(route, ask)
         refusal = self._refusal(question, ask)
         if question is None or refusal is not None:
+            self._count_answer(self._dispatcher.lanes.get(ask.child), ask.kind)
             self._send(route, frames.encode(Answer(True, encode_error_object(refusal or _over(ask)))))
             return None
         self._add(question)
@@ -225,8 +239,13 @@ class Relay:
     def settle(self, question: Question, failed: bool, payload: bytes) -> None:
         """Carry an answer back; one that nobody waits for any more is dropped."""
         if question.open:
+            self._count_answer(question.lane, question.want)
             self._close(question)
             self._send(question.route, frames.encode(Answer(failed, payload)))
+
+    def _count_answer(self, lane: Lane | None, want: Want) -> None:
+        if lane is not None:
+            lane.answers += want.parks
 
     def refuse(self, question: Question, error: RpcError) -> None:
         """Carry an error back."""
@@ -274,14 +293,14 @@ class Relay:
         """Return the open questions of one process."""
         return list(self._children.get(child, ()))
 
-    def drop(self, child: str) -> None:
+    def drop(self, loss: Loss) -> None:
         """Forget a process that has died, with its questions and what it held; late answers are ignored."""
-        for question in self.of(child):
+        for question in self.of(loss.child):
             self.responders[question.want].withdraw(question)
             self._close(question)
-        if self._children.pop(child, None) is not None:
+        if self._children.pop(loss.child, None) is not None:
             for responder in self.responders.values():
-                responder.drop(child)
+                responder.drop(loss)
 
 
 _TIME_IS_OVER = RpcError(ErrorCode.TIMED_OUT, "nothing came within the time that was given")

@@ -8,7 +8,7 @@ from scriptling.protocol.jsonrpc import Response, encode_error_object
 from scriptling.protocol.messages import NULL_VALUE, Method
 from workers.dispatch import Dispatcher, Ticket
 from workers.frames import Ask, Kind, Want
-from workers.relay import Question, Relay
+from workers.relay import Loss, Question, Relay
 from workers.session import Session
 
 _KINDS = {Want.METHOD: Kind.METHOD, Want.ADOPT: Kind.ADOPT}
@@ -38,7 +38,7 @@ class HostResponder:
         """Ignore what the host will answer."""
         _root(question).forget(question.number)
 
-    def drop(self, child: str) -> None:
+    def drop(self, loss: Loss) -> None:
         """Release nothing: whoever asks holds nothing of the host's."""
 
 
@@ -60,7 +60,7 @@ class StoreResponder:
     def withdraw(self, question: Question) -> None:
         """Let the call run to its end; its answer is dropped."""
 
-    def drop(self, child: str) -> None:
+    def drop(self, loss: Loss) -> None:
         """Release nothing: objects belong to sessions."""
 
 

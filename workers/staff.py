@@ -17,11 +17,12 @@ from workers.life import Life
 from workers.nursery import Born, Died, Nursery, NurseryLostError, Role
 from workers.pool import Pool
 from workers.reactor import Watcher
-from workers.relay import Relay
+from workers.relay import Loss, Relay
 from workers.responders import HostResponder, StoreResponder
 from workers.sockets import Hub
 from workers.store_link import StoreLink
 from workers.supervisor import Child, CrashLoopError, Supervisor
+from workers.sync_responder import SyncResponder
 
 _FAULT = 1  # exit code of a server that cannot go on
 _MOST_FOR_SHORT_CALLS = 16  # workers lent because others are in long calls
@@ -240,7 +241,7 @@ class Staff:
         if child is None:
             return
         self.changed = True
-        self.relay.drop(child.name)
+        self.relay.drop(self._loss(child, notice.code))
         if child.role == Role.WORKER:
             self.pool.died(child, notice.code)
         elif child.role == Role.STORE:
@@ -255,6 +256,13 @@ class Staff:
         except CrashLoopError as crash:
             self._life.fail(_FAULT, str(crash))
 
+    def _loss(self, child: Child, code: int) -> Loss:
+        if child.role == Role.WORKER:
+            return self.pool.loss(child.name)
+        if child.role == Role.STORE:
+            return Loss(child.name, frozenset(self._dispatcher.in_store))
+        return Loss(child.name, frozenset({0} if code else ()))
+
     def _bury_setup(self, code: int) -> None:
         if code >= 0:
             self._life.setup_ended(code)  # its last frame may still be on its way
@@ -264,6 +272,11 @@ class Staff:
 
 def _make_relay(home: Home, dispatcher: Dispatcher, send: Callable[[bytes, bytes], None], life: Life) -> Relay:
     relay = Relay(dispatcher, home.key, send, life.log_to, time.monotonic_ns, home.settings.max_parked)
-    host, store = HostResponder(relay), StoreResponder(relay, dispatcher)
-    relay.responders.update({Want.CALLBACK: host, Want.METHOD: store, Want.ADOPT: store})
+    store = StoreResponder(relay, dispatcher)
+    relay.responders |= {
+        Want.CALLBACK: HostResponder(relay),
+        Want.METHOD: store,
+        Want.ADOPT: store,
+        Want.SYNC: SyncResponder(relay),
+    }
     return relay

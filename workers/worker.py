@@ -115,6 +115,7 @@ class Worker:
     def run(self) -> None:
         """Serve until told to stop."""
         host_log.install(self._asker, LEVELS[self._settings.log_level])
+        self._asker.note_received = self._post.journal.note_received
         context.connect(self._asker.ask_others)
         self._greet()
         while not self._stopping:

@@ -9,10 +9,10 @@ from typing import Any
 
 from scriptling.runtime import context
 
-_LIBRARIES = ("http", "jsonrpc", "plugin")
-_NOT_YET = ("background", "kv", "sandbox", "sync")
+_LIBRARIES = ("http", "jsonrpc", "plugin", "sync")
+_NOT_YET = ("background", "kv", "sandbox")
 
-__all__ = ["http", "jsonrpc", "plugin", "server_running", "start_server"]
+__all__ = ["http", "jsonrpc", "plugin", "server_running", "start_server", "sync"]
 
 
 def start_server(wait: bool = True) -> None:

@@ -52,8 +52,12 @@ def connect(bridge: Bridge | None) -> None:
     _Current.bridge = bridge
 
 
-def bridge() -> Bridge | None:
-    """Return the way to what the calls of a server share; None where there is no server around this process."""
+def bridge() -> Bridge:
+    """Return the way to what the calls of a server share; where there is none, to what the threads of a script do."""
+    if _Current.bridge is None:
+        from scriptling.runtime.local import Local  # noqa: PLC0415 - only scripts without a server need it
+
+        _Current.bridge = Local().ask
     return _Current.bridge
 
 

@@ -15,7 +15,7 @@ from tests.workers.fakes import make_reply
 from workers import frames
 from workers.dispatch import Dispatcher, Lane, Ticket
 from workers.frames import Answer, Ask, Flag, Kind, Log, Reply, Want
-from workers.relay import Question, Relay
+from workers.relay import Loss, Question, Relay
 from workers.responders import HostResponder, StoreResponder
 from workers.service import Service
 from workers.session import Session
@@ -38,8 +38,8 @@ class Others:
     def withdraw(self, question: Question) -> None:
         self.withdrawn.append(question)
 
-    def drop(self, child: str) -> None:
-        self.dropped.append(child)
+    def drop(self, loss: Loss) -> None:
+        self.dropped.append(loss.child)
 
 
 class Setting:
@@ -238,7 +238,7 @@ def test_late_answers_to_a_dead_worker_are_dropped() -> None:
     setting = Setting()
     setting.ask()
     setting.ask(Want.METHOD, "1.abc")
-    setting.relay.drop("worker-1")
+    setting.relay.drop(Loss("worker-1"))
     setting.dispatcher.gone(setting.lane)
     setting.host_says({"id": 1, "result": None})
     setting.store_answers()
@@ -250,7 +250,7 @@ def test_only_the_questions_of_the_dead_are_dropped() -> None:
     other = setting.run_in("worker-2")
     setting.ask()
     setting.ask(child="worker-2", seq=next(iter(other.assigned)), route=b"other")
-    setting.relay.drop("worker-1")
+    setting.relay.drop(Loss("worker-1"))
     setting.host_says({"id": 2, "result": None})
     assert [route for route, _ in setting.answers] == [b"other"]
 
@@ -349,7 +349,7 @@ def test_one_process_may_have_so_many_threads_that_wait() -> None:
 def test_a_process_that_is_dead_or_unknown_holds_and_asks_nothing() -> None:
     setting = Setting()
     setting.ask(Want.SYNC, "jobs", child="setup-1", seq=0)
-    setting.relay.drop("setup-1")
+    setting.relay.drop(Loss("setup-1"))
     assert setting.others.withdrawn == setting.others.asked
     assert setting.others.dropped == ["setup-1"]
     for child in ("setup-1", "setup-2"):
