@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scriptling.errors import PluginCallError, PluginCrashed, PluginError, PluginLoadError, PluginTimeout
 from scriptling.plugin import loading, objects
@@ -27,7 +27,10 @@ from scriptling.plugin.calls import time_limit
 from scriptling.plugin.codec import function_requests, raise_first
 from scriptling.plugin.loading import PluginName
 from scriptling.plugin.objects import RemoteObject, handle_of
-from scriptling.plugin.origin import PathText
+from scriptling.plugin.origin import PathText, origin_of
+
+if TYPE_CHECKING:
+    from scriptling.plugin.aio import Connecting
 
 __all__ = [
     "PluginCallError",
@@ -40,6 +43,7 @@ __all__ = [
     "batch_call",
     "call_function",
     "call_method",
+    "connect",
     "describe",
     "list",
     "load",
@@ -77,6 +81,33 @@ def load(
         or another name for this one
     """
     return loading.load(name, path, scriptling, args, Access(timeout, insecure_skip_tls, headers or {}))
+
+
+def connect(
+    target: PathText,
+    *,
+    args: Sequence[PathText] | None = None,
+    name: str = "",
+    scriptling: bool = True,
+    insecure_skip_tls: bool = False,
+    headers: Mapping[str, str] | None = None,
+    timeout: float = HANDSHAKE_TIMEOUT,
+) -> Connecting:
+    """Connect a plugin for the tasks of an event loop, each time a new one; nothing becomes importable by that.
+
+    It is used with ``async with``, or awaited and ended by ``await calculator.close()``::
+
+        async with plugin.connect("scriptling", args=["--json-rpc", "setup.py"]) as calculator:
+            await calculator.add(3, 4)
+
+    :param target: an executable or a URL, as :func:`load` takes it
+    :param name: what errors and the log call the plugin
+    :raises PluginLoadError: the target cannot be a plugin; later, it cannot be started, reached or agreed with
+    """
+    from scriptling.plugin.aio import Connecting  # noqa: PLC0415 - programs without an event loop need none of it
+
+    origin = origin_of(target, args, headers)
+    return Connecting(name, origin, scriptling, Access(timeout, insecure_skip_tls, headers or {}))
 
 
 def load_folder(folder: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from collections.abc import Callable, Container, Sequence
 from typing import Protocol
 
@@ -73,6 +74,13 @@ class Channel(Protocol):
 
     def after_fork(self) -> None:
         """Let go, in a forked child, of what belongs to the parent."""
+
+
+def readable(fd: int) -> bool:
+    """Whether something can be read now, be it the end."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 class Unwritten(bytearray):

@@ -102,8 +102,8 @@ class Conversation:
     # -- what callers want ---------------------------------------------------------------------------------------------
 
     def begin(self, exchange: Exchange) -> None:
-        """Send an exchange, and let its callbacks be called from now on."""
-        if self._channel.closed:
+        """Send an exchange, and let its callbacks be called from now on; after the end it waits for :meth:`drop`."""
+        if self._channel.closed and not self.last_word:
             if isinstance(exchange, Call):
                 exchange.finish(partial(PluginError, f"{self._label} is being unloaded"))
             return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import socket
 import threading
 from collections.abc import Mapping, Sequence
@@ -12,18 +11,14 @@ from time import monotonic
 
 from scriptling.errors import PluginCallError
 from scriptling.plugin.calls import Callback
-from scriptling.plugin.channel import CHUNK
-from scriptling.plugin.posting import CALLBACKS_REFUSED, HttpAnswer, NoAnswer, Poster, Posting, Wire
+from scriptling.plugin.channel import CHUNK, readable
+from scriptling.plugin.posting import CALLBACKS_REFUSED, HttpAnswer, NoAnswer, Poster, Posting, Unsent, Wire
 from scriptling.plugin.url import Address
 from scriptling.protocol.jsonrpc import Response
 from scriptling.protocol.messages import Method
 
 _POST_TIMEOUT = 10.0
 _MOST_IDLE = 16
-
-
-class _Unsent(Exception):  # noqa: N818 - the reason for a second try
-    """The server cannot have got the whole request, and so has not executed it."""
 
 
 class _Link:
@@ -40,9 +35,7 @@ class _Link:
     @property
     def fresh(self) -> bool:
         """Whether it is open, as far as can be seen; before an answer is due, there is nothing else to be read."""
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
-        return not poll.poll(0)
+        return not readable(self._socket.fileno())
 
     @property
     def reusable(self) -> bool:
@@ -53,7 +46,7 @@ class _Link:
         """Send one request, and return the answer.
 
         :param end: a time of the monotonic clock, None to wait as long as it takes
-        :raises _Unsent: not all could be sent, and there is no answer
+        :raises Unsent: not all could be sent, and there is no answer
         :raises OSError: the connection broke off, or the time is up
         :raises NoAnswer: there is none
         """
@@ -68,7 +61,7 @@ class _Link:
             try:
                 return self._answer(end)
             except (OSError, NoAnswer):
-                raise _Unsent(str(error)) from error
+                raise Unsent(str(error)) from error
         return self._answer(end)
 
     def close(self) -> None:
@@ -136,7 +129,7 @@ class HttpPeer:
             answer = self._roundtrip(posting, end)
         except TimeoutError as error:
             raise posting.too_late() from error
-        except (OSError, NoAnswer, _Unsent) as error:
+        except (OSError, NoAnswer, Unsent) as error:
             raise posting.broken(error) from None
         return posting.responses(answer)
 
@@ -189,7 +182,7 @@ class HttpPeer:
         link = self._kept() or self._connected(end)
         try:
             answer = link.roundtrip(posting, end)
-        except _Unsent:
+        except Unsent:
             link.close()
             if not link.used:
                 raise

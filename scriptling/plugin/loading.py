@@ -11,30 +11,17 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
-import msgspec
-
-from scriptling.errors import PluginCallError, PluginError, PluginLoadError, PluginTimeout, from_wire
+from scriptling.errors import PluginCallError, PluginError, PluginLoadError
 from scriptling.plugin import modules
 from scriptling.plugin.access import HANDSHAKE_TIMEOUT, Access, open_channel
 from scriptling.plugin.calls import Peer
 from scriptling.plugin.connection import Connection, PlainConnection, ScriptlingConnection
+from scriptling.plugin.handshake import agreed, described, failed, handshake
 from scriptling.plugin.library import Library, Origin
 from scriptling.plugin.origin import PREFIX, PathText, normalised, origin_of
-from scriptling.protocol.messages import (
-    CAPABILITIES,
-    HandshakeParams,
-    HandshakeResult,
-    Method,
-    decode_result,
-    encode_message,
-)
-from scriptling.version import __version__
+from scriptling.protocol.messages import HandshakeResult
 
 CLOSE_GRACE = 10.0
-
-
-class HandshakeTimeout(PluginLoadError, PluginTimeout):  # noqa: N818 - named as its bases are
-    """A plugin was started, and did not answer the handshake in time."""
 
 
 class PluginName(str):
@@ -123,14 +110,14 @@ def load_declared(path: PathText) -> PluginName:
     own = normalised(Path(origin.path).stem.replace(" ", "_"))
     peer = _peer(Library(own, origin, True), Access())
     try:
-        agreed = _shake_hands(peer, HANDSHAKE_TIMEOUT)
-        name = normalised(agreed.library.name or own)
+        told = _shake_hands(peer, HANDSHAKE_TIMEOUT)
+        name = normalised(told.library.name or own)
         modules.check_importable(name)
         library = _table.reserve(name, origin, True)
         with library.lock:
             try:
                 if not library.alive:
-                    _adopt(library, _plugin_connection(library, peer, agreed))
+                    _adopt(library, _plugin_connection(library, peer, told))
             finally:
                 _forget_if_unconnected(library)
     except BaseException:
@@ -179,24 +166,8 @@ def loaded_names() -> list[str]:
 
 def describe(library: Library) -> dict[str, Any]:
     """Return what is known of a library as plain data; see :func:`scriptling.plugin.describe`."""
-    described: dict[str, Any] = {
-        "name": library.name,
-        "path": library.origin.path,
-        "args": list(library.origin.args),
-        "transport": library.origin.transport,
-        "scriptling": library.scriptling,
-        "alive": library.alive,
-    }
-    connection = library.connection
-    if isinstance(connection, ScriptlingConnection):
-        agreed = connection.agreed
-        described |= {"version": agreed.library.version, "description": agreed.library.description}
-        described["capabilities"] = agreed.capabilities
-        described["functions"] = msgspec.to_builtins(agreed.schema.functions)
-        described["classes"] = msgspec.to_builtins(agreed.schema.classes)
-        constants = agreed.schema.constants
-        described["constants"] = {each.name: connection.constant(each.name, each.value) for each in constants}
-    return described
+    known = described(library.name, library.origin, library.connection, library.alive)
+    return known | {"scriptling": library.scriptling}
 
 
 # -- connecting --------------------------------------------------------------------------------------------------------
@@ -223,8 +194,7 @@ def _connect(library: Library, access: Access) -> None:
     peer = _peer(library, access)
     try:
         if library.scriptling:
-            agreed = _shake_hands(peer, access.timeout)
-            _adopt(library, _plugin_connection(library, peer, agreed))
+            _adopt(library, _plugin_connection(library, peer, _shake_hands(peer, access.timeout)))
         else:
             _adopt(library, PlainConnection(peer))
     except BaseException:
@@ -263,45 +233,26 @@ def _shake_hands(peer: Peer, timeout: float) -> HandshakeResult:
 
     :raises PluginLoadError: that failed
     """
-    params = HandshakeParams(
-        host="scriptling", host_version=__version__, transports=["json"], capabilities=list(CAPABILITIES)
-    )
     try:
-        response = peer.exchange([(Method.HANDSHAKE, encode_message(params))], timeout=timeout)[0]
-        if response.error is not None:
-            raise PluginLoadError(f"{peer.label} refused the handshake: {response.error}") from from_wire(
-                response.error
-            )
-        return _agreed(peer, response.result)
-    except PluginTimeout as error:
-        raise HandshakeTimeout(str(error), error.code) from error
+        response = peer.exchange(handshake(), timeout=timeout)[0]
     except PluginCallError as error:
-        raise PluginLoadError(str(error)) from None
+        raise failed(error) from error
+    return agreed(peer, response)
 
 
-def _plugin_connection(library: Library, peer: Peer, agreed: HandshakeResult) -> ScriptlingConnection:
+def _plugin_connection(library: Library, peer: Peer, told: HandshakeResult) -> ScriptlingConnection:
     """Return a connection to a plugin, with the proxy library filled.
 
     :raises PluginLoadError: something in the schema cannot be used
     """
     from scriptling.plugin.proxies import fill_module  # noqa: PLC0415 - programs may call without proxies
 
-    connection = ScriptlingConnection(peer, agreed)
+    connection = ScriptlingConnection(peer, told)
     try:
         fill_module(library.module, library, connection)
     except PluginCallError as error:
         raise PluginLoadError(str(error)) from error
     return connection
-
-
-def _agreed(peer: Peer, result: bytes) -> HandshakeResult:
-    try:
-        agreed = decode_result(result, HandshakeResult)
-    except ValueError as error:
-        raise PluginLoadError(f"{peer.label} answered the handshake with something else: {error}") from None
-    if agreed.protocol.partition(".")[0] != "1":
-        raise PluginLoadError(f"{peer.label} speaks version {agreed.protocol} of the protocol, and not 1.0")
-    return agreed
 
 
 def _own_name(library: Library) -> str:

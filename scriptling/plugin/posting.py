@@ -33,6 +33,10 @@ class NoAnswer(Exception):  # noqa: N818 - a fact about a server, which becomes 
     """The connection ended, or holds what is no HTTP, before there was an answer."""
 
 
+class Unsent(Exception):  # noqa: N818 - the reason for a second try
+    """The server cannot have got the whole request, and so has not executed it."""
+
+
 class HttpAnswer(msgspec.Struct):
     """What a server has answered."""
 
