@@ -9,10 +9,10 @@ from typing import Any
 
 from scriptling.runtime import context
 
-_LIBRARIES = ("http", "jsonrpc", "plugin", "sync")
-_NOT_YET = ("background", "kv", "sandbox")
+_LIBRARIES = ("http", "jsonrpc", "kv", "plugin", "sync")
+_NOT_YET = ("background", "sandbox")
 
-__all__ = ["http", "jsonrpc", "plugin", "server_running", "start_server", "sync"]
+__all__ = ["http", "jsonrpc", "kv", "plugin", "server_running", "start_server", "sync"]
 
 
 def start_server(wait: bool = True) -> None:

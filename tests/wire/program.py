@@ -118,9 +118,13 @@ class Program:
         return int(line.split()[1]) * 1024
 
     def check_nothing_is_left(self) -> None:
-        """Hold that with the program its processes, its run folder and its temporary files are gone."""
+        """Hold that with the program its processes, its run folder, memory stores and temporary files are gone."""
         self.wait_until_nothing_is_left()
-        wait_until(lambda: not list(self.folder.iterdir()), 5, lambda: f"left behind: {list(self.folder.iterdir())}")
+        wait_until(lambda: not self._left_files(), 5, lambda: f"left behind: {self._left_files()}")
+
+    def _left_files(self) -> list[Path]:
+        memory = Path("/dev/shm").glob(f"scriptling-stores-{self.process.pid}-*")
+        return [*self.folder.iterdir(), *memory]
 
     def destroy(self) -> None:
         """Kill whatever is left, for the sake of other tests."""

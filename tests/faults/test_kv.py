@@ -1,0 +1,143 @@
+"""Stores under a server whose workers are killed, and beside another server (faults, check 38)."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.faults.conftest import FULL_SCALE
+from tests.wire.server import SETUP, Serve, running, write_plugin
+from tests.wire.values import CallFailedError
+
+HANDLERS = """
+import os
+import scriptling.runtime.kv as kv
+
+def set(name, key, value, ttl=0): (kv.open(name) if name else kv.default).set(key, value, ttl=ttl)
+def get(name, key): return (kv.open(name) if name else kv.default).get(key)
+def pid(): return os.getpid()
+
+def incr(name, times):
+    store = kv.open(name)
+    for _ in range(times):
+        store.incr("incr")
+
+def update(name, times):
+    store = kv.open(name)
+    for _ in range(times):
+        store.update("update", lambda value: {"count": value["count"] + 1}, {"count": 0})
+
+def write(name, number):
+    kv.open(name).set(f"key {number}", {"number": number, "text": str(number) * 500})
+
+def torn(name, numbers):
+    store = kv.open(name)
+    return [n for n in numbers if store.get(f"key {n}") != {"number": n, "text": str(n) * 500}]
+
+class Counter:
+    def count(self): return kv.default.incr("count")
+    def see(self): return kv.default.get("setup")
+"""
+FULL = getattr(pytest.mark, FULL_SCALE)
+MEMORY, PERSISTENT = ":memory:shared", "store"
+
+
+@pytest.mark.parametrize("times", [2_000, pytest.param(100_000, marks=FULL)])
+def test_counters_of_four_workers_are_exact(serve: Serve, times: int) -> None:
+    server = serve(HANDLERS, "", "--workers", "4")
+    for name in ("incr", "update"):
+        for id in [server.begin(name, MEMORY, times // 20) for _ in range(20)]:
+            server.value(id, 120)
+    assert server.call("get", MEMORY, "incr") == times
+    assert server.call("get", MEMORY, "update") == {"count": times}
+
+
+@pytest.mark.parametrize("name", [MEMORY, PERSISTENT])
+@pytest.mark.parametrize(("writes", "kills"), [(1_000, 20), pytest.param(10_000, 100, marks=FULL)])
+def test_acknowledged_writes_of_killed_workers_are_whole(
+    serve: Serve, tmp_path: Path, name: str, writes: int, kills: int
+) -> None:
+    """Check 38: what was answered is there, nothing is torn, and no lock is left held."""
+    server = serve(HANDLERS, "", "--workers", "4")
+    name = name if name == MEMORY else str(tmp_path / name)
+    acknowledged = []
+    for part in range(kills):
+        ids = [(number, server.begin("write", name, number)) for number in range(part, writes, kills)]
+        with suppress(ProcessLookupError, CallFailedError):
+            os.kill(server.call("pid"), signal.SIGKILL)
+        for number, id in ids:
+            with suppress(CallFailedError):
+                server.value(id)
+                acknowledged.append(number)
+    assert len(acknowledged) > writes * 0.7
+    assert server.call("torn", name, acknowledged) == []
+    server.call("write", name, writes)
+    server.forgive()
+
+
+def test_every_process_of_a_server_shares_its_stores(serve: Serve) -> None:
+    setup = (
+        SETUP
+        + "import scriptling.runtime.kv as kv\nkv.default.set('setup', [1])\n"
+        + "plugin.register_function('get', 'handlers.get')\nplugin.register_class('handlers.Counter')\n"
+    )
+    server = serve(HANDLERS, setup, "--workers", "2")
+    counter = server.new("Counter")
+    assert server.method(counter, "see") == server.call("get", "", "setup") == [1]
+    assert [server.method(counter, "count"), server.method(counter, "count")] == [1, 2]
+    assert server.call("get", "", "count") == 2
+
+
+def test_two_servers_share_paths_but_not_memory(serve: Serve, tmp_path: Path) -> None:
+    first = serve(HANDLERS)
+    folder = tmp_path / "second"
+    folder.mkdir()
+    with running(write_plugin(folder, HANDLERS)) as second:
+        path = str(tmp_path / "store")
+        for name in ("", MEMORY, path):
+            first.call("set", name, "k", "first")
+        assert [second.call("get", name, "k") for name in ("", MEMORY, path)] == [None, None, "first"]
+        second.call("set", path, "k", "second")
+        assert first.call("get", path, "k") == "second"
+
+
+def test_the_default_store_persists_if_it_has_a_folder(tmp_path: Path) -> None:
+    plugin = write_plugin(tmp_path, HANDLERS)
+    for expected in (None, "kept"):
+        with running(plugin, "--kv-storage", str(tmp_path / "new" / "folder")) as server:
+            assert server.call("get", "", "k") == expected
+            server.call("set", "", "k", "kept")
+
+
+def test_a_durable_store_survives_a_server_that_is_killed(serve: Serve, tmp_path: Path) -> None:
+    name = str(tmp_path / "store")
+    with running(write_plugin(tmp_path, HANDLERS)) as server:
+        server.call("set", name, "k", "kept")
+        server.program.process.kill()
+        server.program.wait_until_nothing_is_left()
+        server.forgive()
+        memory = Path("/dev/shm").glob(f"scriptling-stores-{server.program.process.pid}-*")
+        assert list(memory) == []
+    assert serve(HANDLERS).call("get", name, "k") == "kept"
+
+
+def test_handlers_that_fork_may_use_stores_in_both_processes(serve: Serve) -> None:
+    server = serve(
+        """
+import os
+import scriptling.runtime.kv as kv
+def work():
+    kv.default.incr("n")
+    pid = os.fork()
+    if not pid:
+        kv.default.incr("n")
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return kv.default.incr("n")
+"""
+    )
+    assert [server.call("work"), server.call("work")] == [3, 6]
