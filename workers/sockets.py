@@ -8,6 +8,7 @@ of 0, because a ROUTER drops silently at its mark, and what is on its way is bou
 from __future__ import annotations
 
 import os
+import select
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -142,8 +143,8 @@ class Line:
         self.socket = _plain(self.context.socket(zmq.DEALER))
         self.socket.setsockopt(zmq.IDENTITY, identity)
         self.socket.connect(_endpoint(folder, CALLS))
-        self._poller = zmq.Poller()
-        self._poller.register(self.socket, zmq.POLLIN)
+        self._poll = select.poll()
+        self._poll.register(self.socket.fileno(), select.POLLIN)
         self._wakes: set[int] = set()
         self.send = self.socket.send
         self.recv = self.socket.recv
@@ -159,19 +160,21 @@ class Line:
         return self.socket.recv()
 
     def recv_or_wake(self, wake: int, seconds: float | None) -> bytes | None:
-        """Return the next frame, or None if the eventfd ``wake`` was written to or the time is over."""
-        try:
-            return self.socket.recv(zmq.NOBLOCK)
-        except zmq.Again:
-            pass
-        if wake not in self._wakes:
-            self._poller.register(wake, zmq.POLLIN)
-            self._wakes.add(wake)
-        ready = dict(self._poller.poll(None if seconds is None else int(seconds * 1000)))
-        if wake in ready:
-            os.eventfd_read(wake)
-            return None
-        return self.socket.recv() if ready else None
+        """Return the next frame; None if the eventfd ``wake`` was written to, the time is over, or nothing has come."""
+        if not self._has_input():
+            if wake not in self._wakes:
+                self._poll.register(wake, select.POLLIN)
+                self._wakes.add(wake)
+            ready = self._poll.poll(None if seconds is None else int(seconds * 1000))
+            if (wake, select.POLLIN) in ready:
+                os.eventfd_read(wake)
+                return None
+            if not (ready and self._has_input()):
+                return None
+        return self.socket.recv()
+
+    def _has_input(self) -> bool:
+        return bool(int(self.socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
 
     def relay(self, most: int = 0) -> zmq.Socket[bytes]:
         """Return a new socket on *relay*, for one thread; ``most`` bounds the messages on their way, 0 does not."""
