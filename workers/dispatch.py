@@ -1,7 +1,7 @@
 """Which call runs where, and which answer is still owed: pure bookkeeping without sockets, processes or a clock.
 
-A :class:`Ticket` is one accepted call. From :meth:`Dispatcher.submit` until it is settled it is in exactly one place:
-the queue, one lane (a worker), or the object store. It leaves by being returned, once, to whoever
+A :class:`~workers.tickets.Ticket` is one accepted call. From :meth:`Dispatcher.submit` until it is settled it is in
+exactly one place: the queue, one lane (a worker), or the object store. It leaves by being returned, once, to whoever
 answers it: done, dead with its process, or given up. That makes "one answer for each call" a property of this file.
 
 Work is handed out in batches, because a frame costs as much as several small calls, but never more than about a
@@ -19,11 +19,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from itertools import islice
-from typing import Protocol
+from operator import attrgetter
 
-import msgspec
-
-from workers.frames import Kind, Reply
+from scriptling.errors import RpcError
+from scriptling.protocol.jsonrpc import encode_error_object
+from workers.frames import Reply
+from workers.metrics import Metrics, Outcome, Timing
+from workers.tickets import Caller, Ticket, is_withdrawn_with
 
 HORIZON = 1_000_000  # ns of work that may lie ahead of a worker
 _LOW = HORIZON // 2  # ns; a worker is given more only when less than this is left, so that frames stay large
@@ -35,40 +37,6 @@ _NEAR = 64  # calls at the head of the queue that are looked at for short ones
 MOST_HELD = 64 << 20  # bytes
 TICKET = 600  # bytes that a ticket takes beside its parameters
 _SMOOTHING = 8  # a new measurement counts one part in this many
-
-
-class Caller(Protocol):
-    """Whoever is owed an answer."""
-
-    @property
-    def session(self) -> int:
-        """Number of the owner of what the call makes."""
-
-    def answer(self, ticket: Ticket, failed: bool, payload: bytes) -> None:
-        """Take the outcome: JSON text of the result, or of an error object where ``failed``."""
-
-
-class Ticket(msgspec.Struct):
-    """One accepted call.
-
-    :ivar id: the request's id as JSON text; empty where no answer is wanted
-    :ivar slot: place of the answer in its batch
-    :ivar timeout: seconds of execution allowed; 0 is for ever
-    :ivar estimate: ns that it was expected to take when it was handed out
-    """
-
-    seq: int
-    caller: Caller
-    kind: int
-    target: str
-    method: str
-    params: bytes
-    flags: int = 0
-    timeout: float = 0.0
-    id: bytes = b""
-    batch: object = None
-    slot: int = 0
-    estimate: int = 0
 
 
 class Lane:
@@ -122,6 +90,15 @@ class Lane:
         return not self.assigned
 
     @property
+    def state(self) -> str:
+        """What its worker is doing, in a word."""
+        if self.retired:
+            return "ending"
+        if self.asks:
+            return "parked" if self.parked else "waiting"
+        return "busy" if self.assigned else "idle"
+
+    @property
     def asks(self) -> bool:
         """Whether any of its questions is open."""
         return self.waiting > 0 or self.parked > 0
@@ -134,7 +111,8 @@ class Dispatcher:
         self.callback_cap = callback_cap
         self._last_seq = 0
         self._stalled_since = 0
-        self._estimates: dict[str, int] = {}
+        self.metrics = Metrics()
+        self._timings = self.metrics.timings
         self.queue: deque[Ticket] = deque()
         self.lanes: dict[str, Lane] = {}
         self.active: dict[str, Lane] = {}
@@ -193,8 +171,8 @@ class Dispatcher:
     @property
     def hogged(self) -> int:
         """How many lanes are in a long call while calls that are known to be short wait in the queue."""
-        estimates = self._estimates
-        if any(estimates.get(ticket.target, HORIZON) < HORIZON for ticket in islice(self.queue, _NEAR)):
+        known = filter(None, (self._timings.get(ticket.target) for ticket in islice(self.queue, _NEAR)))
+        if any(timing.expected < HORIZON for timing in known):
             return sum(1 for lane in self.active.values() if lane.is_long and not lane.waiting)
         return 0
 
@@ -218,7 +196,7 @@ class Dispatcher:
         if not self.queue or self.too_deep:
             return []
         open_lanes = [lane for lane in self.active.values() if lane.has_room]
-        open_lanes.sort(key=_load)
+        open_lanes.sort(key=attrgetter("ahead"))
         handed_out = []
         while open_lanes and self.queue:
             share = -(-len(self.queue) // len(open_lanes))
@@ -230,11 +208,12 @@ class Dispatcher:
 
     def _fill(self, lane: Lane, share: int) -> list[Ticket]:
         batch: list[Ticket] = []
-        queue, assigned, estimates = self.queue, lane.assigned, self._estimates
+        queue, assigned, timings = self.queue, lane.assigned, self._timings
         running = next(iter(assigned.values())).estimate if assigned else 0
         while queue and len(batch) < share and len(assigned) < MOST_AHEAD:
             ticket = queue[0]
-            estimate = estimates.get(ticket.target, _UNKNOWN)
+            timing = timings.get(ticket.target)
+            estimate = _UNKNOWN if timing is None else timing.expected
             if assigned and lane.ahead - running + estimate > (HORIZON if len(assigned) > 1 else 2 * HORIZON):
                 break
             queue.popleft()
@@ -256,7 +235,7 @@ class Dispatcher:
                 continue
             lane.ahead -= ticket.estimate
             self.held_bytes -= len(ticket.params) + TICKET
-            self._measure(ticket.target, max(0, reply.elapsed - lane.parked_for))
+            self._measure(ticket.target, max(0, reply.elapsed - lane.parked_for), reply.failed)
             settled.append((ticket, reply))
         if settled:
             self.assigned -= len(settled)
@@ -270,9 +249,12 @@ class Dispatcher:
         if self.asking:
             self.over += [ticket.seq for ticket, _ in settled if ticket.seq in self.asking]
 
-    def _measure(self, target: str, elapsed: int) -> None:
-        known = self._estimates.get(target)
-        self._estimates[target] = elapsed if known is None else known + (elapsed - known) // _SMOOTHING
+    def _measure(self, target: str, elapsed: int, failed: bool) -> None:
+        timing = self._timings.get(target)
+        if timing is None:
+            timing = self._timings[target] = Timing(elapsed)
+        timing.expected += (elapsed - timing.expected) // _SMOOTHING
+        timing.note(elapsed, failed)
 
     def done_in_store(self, replies: Iterable[Reply]) -> list[tuple[Ticket, Reply]]:
         """Settle what the object store has answered."""
@@ -284,6 +266,11 @@ class Dispatcher:
                 settled.append((ticket, reply))
         self._note_over(settled)
         return settled
+
+    def fail(self, ticket: Ticket, error: RpcError) -> None:
+        """Answer a call that was given up, and will not be settled by a reply."""
+        self.metrics.outcomes[ticket.label, Outcome.of(error.code)] += 1
+        ticket.caller.answer(ticket, True, encode_error_object(error))
 
     def give_back(self, lane: Lane, seqs: Iterable[int]) -> None:
         """Put calls that a worker had not begun back to the head of the queue, and hold it until it is done."""
@@ -329,6 +316,8 @@ class Dispatcher:
             del self.in_store[ticket.seq]
         if unsent:
             self.for_store[:] = [ticket for ticket in self.for_store if ticket.seq in self.in_store]
+        for ticket in withdrawn + unsent:
+            self.metrics.outcomes[ticket.label, Outcome.CANCELLED] += 1
         return self._drop(withdrawn + unsent)
 
     def give_up_stalled(self, now: int) -> list[Ticket]:
@@ -408,12 +397,3 @@ class Dispatcher:
                 self.parked -= 1
                 self.active[lane.name] = lane
         lane.held = bool(lane.assigned) or lane.asks
-
-
-def is_withdrawn_with(ticket: Ticket, caller: Caller) -> bool:
-    """Whether a call is not to be begun if this caller goes away."""
-    return ticket.caller is caller and bool(ticket.id) and ticket.kind not in {Kind.DESTROY, Kind.FORGET}
-
-
-def _load(lane: Lane) -> int:
-    return lane.ahead

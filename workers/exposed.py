@@ -99,6 +99,13 @@ class Catalogue:
         """What the classes look like, in the order in which they were declared."""
         return [exposed.schema for exposed in self._by_name.values()]
 
+    def offers(self, class_name: str, method: str) -> bool:
+        """Whether there is such a method or property; a constructor's class is ``""``, and its method the class."""
+        exposed = self._by_name.get(class_name)
+        if exposed is None:
+            return not class_name and method in self._by_name
+        return method == "__del__" or method in exposed.methods or method in exposed.properties
+
     def __getitem__(self, name: str) -> Exposed:
         return self._by_name[name]
 

@@ -18,6 +18,7 @@ import msgspec
 
 from scriptling.protocol.messages import ClassSchema, FunctionSchema
 from scriptling.registry import Declaration
+from workers.metrics import Report
 
 
 class Kind(IntEnum):
@@ -214,7 +215,7 @@ class Answer(msgspec.Struct, array_like=True, frozen=True, tag="answer"):
 
 
 ToChild = Calls | Init | Started | Ping | Withdraw | Stop
-FromChild = Replies | Hello | Registered | Classes | Stopped
+FromChild = Replies | Hello | Registered | Classes | Report | Stopped
 
 _FAULTS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 

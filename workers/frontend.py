@@ -17,6 +17,7 @@ from workers.dispatch import Dispatcher
 from workers.ending import Facts, Phase
 from workers.home import Home
 from workers.life import Life
+from workers.metrics import Gauges, Metrics, worker_states
 from workers.nursery import Nursery, Role
 from workers.opening import Opening
 from workers.reactor import Watcher
@@ -52,6 +53,22 @@ class FrontEnd:
         self.life = Life(home.settings, self.dispatcher, time.monotonic, self._begin)
         self._staff = Staff(home, hub, nursery, loop, self.dispatcher, self.life)
         self._next_look = 0
+
+    @property
+    def metrics(self) -> Metrics:
+        """What is counted; transports count their bytes in it."""
+        return self.dispatcher.metrics
+
+    def gauges(self) -> Gauges:
+        """Return what is so at the moment."""
+        dispatcher = self.dispatcher
+        return Gauges(
+            len(dispatcher.queue),
+            dispatcher.assigned,
+            len(dispatcher.in_store),
+            worker_states(self._staff.pool.states),
+            self.life.sessions,
+        )
 
     def start(self) -> None:
         """Start the children; hosts are answered as soon as these have said what there is to offer."""

@@ -6,9 +6,8 @@ import logging
 from collections.abc import Callable
 
 from scriptling.errors import ErrorCode, RpcError
-from scriptling.protocol.jsonrpc import encode_error_object
 from scriptling.settings import Settings
-from workers.dispatch import Caller, Dispatcher
+from workers.dispatch import Dispatcher
 from workers.ending import SETUP_FAILED, Ending
 from workers.frames import Classes, Flag, Registered
 from workers.opening import Opening
@@ -17,6 +16,7 @@ from workers.plain_service import PlainService
 from workers.pool import describe_end
 from workers.service import TOO_DEEP, Service
 from workers.session import Session
+from workers.tickets import Caller
 
 _log = logging.getLogger("scriptling.server")
 
@@ -86,6 +86,11 @@ class Life:
         session = self._listeners.get(number)
         if session is not None:
             session.log(params)
+
+    @property
+    def sessions(self) -> int:
+        """How many conversations there are."""
+        return len(self._sessions)
 
     @property
     def undecided(self) -> bool:
@@ -175,7 +180,7 @@ class Life:
     def refuse_stalled(self, now: int) -> None:
         """Answer queued calls that would wait for ever behind calls that wait for callbacks (``now`` in ns)."""
         for ticket in self._dispatcher.give_up_stalled(now):
-            ticket.caller.answer(ticket, True, encode_error_object(RpcError(ErrorCode.TOO_DEEP, TOO_DEEP)))
+            self._dispatcher.fail(ticket, RpcError(ErrorCode.TOO_DEEP, TOO_DEEP))
 
     def cut_off(self) -> None:
         """Answer what did not finish within the grace period, or did not even begin to be looked at."""
@@ -184,7 +189,7 @@ class Life:
                 session.refuse(RpcError(ErrorCode.SHUTTING_DOWN, "the plugin shut down before it had started"))
         for ticket in self._dispatcher.abandon():
             text = f"the plugin shut down before {ticket.target} returned"
-            ticket.caller.answer(ticket, True, encode_error_object(RpcError(ErrorCode.SHUTTING_DOWN, text)))
+            self._dispatcher.fail(ticket, RpcError(ErrorCode.SHUTTING_DOWN, text))
 
 
 def _nobody_to_ask(caller: Caller) -> None:

@@ -39,6 +39,7 @@ _SLOW = 2_000_000  # ns; a method known to take longer gives up the lead before 
 _OLD = 500_000  # ns that a done reply may wait for others
 _DESTROY_PATIENCE = 0.5  # seconds until object.destroy is answered although __del__ still runs
 _TURN = 0.0005  # seconds that one thread computes while others want to
+_REPORT = 0.5  # seconds between two reports of what was counted
 _STOP_PATIENCE = 3.0  # seconds for all that is left to be destroyed in
 
 
@@ -71,10 +72,11 @@ class ObjectStore:
         self._asker.objects = self
         self._asker.elsewhere = scope_of_script()
         self._eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._routing = Routing(settings, generation, time.monotonic, self._wake)
+        self._routing = Routing(settings, generation, self._classes.offers, time.monotonic, self._wake)
         self._ledger = self._routing.ledger
         self._crew = Crew(self._lead, self._glance)
         self._stop_by = 0.0
+        self._reported = 0.0
         self._pid = os.getpid()
 
     def run(self, evaluator: Evaluator) -> None:
@@ -101,7 +103,7 @@ class ObjectStore:
             while ledger.ready:
                 task = ledger.ready.popleft()
                 self._crew.working()
-                if ledger.durations.get(task.kind_of_work, 0) > _SLOW:
+                if ledger.expected(*task.kind_of_work) > _SLOW:
                     self._crew.give_up_lead()
                 now = self._run(task)
                 if not self._crew.rested():
@@ -130,6 +132,7 @@ class ObjectStore:
         if self._stop_by and self._is_finished():
             self._line.send(frames.encode(Stopped()))
             return False
+        self._report()
         frame = self._line.recv_or_wake(self._eventfd, self._patience())
         if frame is not None:
             self._take(frames.decode_for_child(frame))
@@ -139,9 +142,19 @@ class ObjectStore:
 
     def _patience(self) -> float | None:
         patience = self._routing.patience()
-        if self._stop_by:
-            return 0.02 if patience is None else min(patience, 0.02)
+        if self._stop_by or self._ledger.unreported:
+            most = 0.02 if self._stop_by else _REPORT
+            return most if patience is None else min(patience, most)
         return patience
+
+    def _report(self) -> None:
+        """Say what was counted, but not all the time."""
+        now = time.monotonic()
+        if self._ledger.unreported and now - self._reported > _REPORT:
+            self._reported = now
+            with self._mutex:
+                report = self._ledger.report(len(self._routing.instances))
+            self._line.send(frames.encode(report))
 
     def _take(self, message: frames.ToChild) -> None:
         if isinstance(message, Calls):

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from scriptling.errors import ErrorCode, RpcError
 from scriptling.protocol.jsonrpc import Request
 from scriptling.registry import MethodDeclaration
-from workers.dispatch import Dispatcher, Ticket
+from workers.dispatch import Dispatcher
 from workers.frames import Kind
 from workers.service import Host, least_timeout
+from workers.tickets import Ticket
 from workers.words import available, shown
 
 

@@ -8,18 +8,18 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from scriptling.errors import ErrorCode, RpcError
-from scriptling.protocol.jsonrpc import encode_error_object
 from scriptling.settings import Settings
 from workers import frames, journal
 from workers.claims import Claims
-from workers.dispatch import Caller, Dispatcher, Lane, Ticket
+from workers.dispatch import Dispatcher, Lane
 from workers.frames import Calls, Ping, Replies, Reply, Stop
 from workers.relay import Loss
 from workers.supervisor import Child, Supervisor
+from workers.tickets import Caller, Ticket
 
 STUCK = 5_000_000  # ns that a call may run until what lies behind it is taken back
 _UNBEGUN = 50_000_000  # ns until a worker that begins nothing is asked whether it lives
@@ -232,8 +232,14 @@ class Pool:
             for ticket in self._dispatcher.gone(lane):
                 error = describe_death(child, code, ticket)
                 _log.warning("%s", error.message, extra={"worker": child.name, "call_id": ticket.seq})
-                ticket.caller.answer(ticket, True, encode_error_object(error))
+                self._dispatcher.fail(ticket, error)
         seat.close()
+
+    @property
+    def states(self) -> Iterator[str]:
+        """Yield what each worker is doing, in a word; see :func:`workers.metrics.worker_states`."""
+        for seat in self._seats.values():
+            yield "starting" if seat.lane is None else seat.lane.state
 
     @property
     def starting(self) -> int:

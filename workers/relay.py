@@ -22,10 +22,11 @@ import msgspec
 from scriptling.errors import ErrorCode, RpcError
 from scriptling.protocol.jsonrpc import encode_error_object
 from workers import frames
-from workers.dispatch import Dispatcher, Lane, Ticket
+from workers.dispatch import Dispatcher, Lane
 from workers.frames import Answer, Ask, Flag, Want
 from workers.service import TOO_DEEP
 from workers.session import Session
+from workers.tickets import Ticket
 from workers.words import shown
 
 _MOST_OF_ONE = 256  # open questions of one process that is no worker: each takes a thread and descriptors there
@@ -157,6 +158,7 @@ class Relay:
             self._send(route, frames.encode(Answer(True, encode_error_object(refusal or _over(ask)))))
             return None
         self._add(question)
+        self._dispatcher.metrics.callbacks += ask.kind is Want.CALLBACK
         self.responders[ask.kind].ask(question, ask)
         if question.open:
             self._leave_open(question, ask.patience)

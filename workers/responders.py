@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from scriptling.protocol.jsonrpc import Response, encode_error_object
 from scriptling.protocol.messages import NULL_VALUE, Method
-from workers.dispatch import Dispatcher, Ticket
+from workers.dispatch import Dispatcher
 from workers.frames import Ask, Kind, Want
 from workers.relay import Loss, Question, Relay
 from workers.session import Session
+from workers.tickets import Ticket
 
 _KINDS = {Want.METHOD: Kind.METHOD, Want.ADOPT: Kind.ADOPT}
 
@@ -77,11 +78,11 @@ class StoreAnswer:
 
     @property
     def session(self) -> int:
-        """See :class:`workers.dispatch.Caller`."""
+        """See :class:`workers.tickets.Caller`."""
         return self.root.session
 
     def answer(self, ticket: Ticket, failed: bool, payload: bytes) -> None:
-        """See :class:`workers.dispatch.Caller`."""
+        """See :class:`workers.tickets.Caller`."""
         self.relay.settle(self.question, failed, payload)
 
 

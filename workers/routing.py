@@ -15,6 +15,7 @@ from workers.departures import Departures
 from workers.frames import Call, Flag, Kind, Reply
 from workers.instances import Instance, Instances
 from workers.leases import Leases
+from workers.metrics import Timing
 from workers.tasks import Ledger, Task, take_out
 from workers.words import shown
 
@@ -28,17 +29,24 @@ class Routing:
     """Every object, every call that waits or runs, and every answer that has not been sent.
 
     :param generation: which life of the store this is
+    :param is_offered: takes a class, ``""`` for its constructor, and a method, or the class to construct
     :param clock: returns seconds that only go up
     :param wake: has the leader look at what there is to do
     """
 
     def __init__(
-        self, settings: Settings, generation: int, clock: Callable[[], float], wake: Callable[[], None]
+        self,
+        settings: Settings,
+        generation: int,
+        is_offered: Callable[[str, str], bool],
+        clock: Callable[[], float],
+        wake: Callable[[], None],
     ) -> None:
         self.ledger = Ledger()
         self.leases: Leases[Instance[Task]] = Leases(settings.object_ttl)
         self.instances: Instances[Task] = Instances(generation, settings.max_objects, self.leases)
-        self.departures = Departures(lambda name: self.ledger.durations.get((name, "__del__"), 0))
+        self.departures = Departures(lambda name: self.ledger.expected(name, "__del__"))
+        self._is_offered = is_offered
         self._clock = clock
         self._wake = wake
 
@@ -103,7 +111,7 @@ class Routing:
 
     def finished(self, task: Task, failed: bool, payload: bytes, elapsed: int) -> None:
         """Take what came of a call (``elapsed`` in ns), and give its object to whoever is next."""
-        self.ledger.durations[task.kind_of_work] = elapsed
+        self._count(task, failed, elapsed)
         if task.departure is not None:
             self.departures.done()
         if not task.answered:
@@ -111,6 +119,19 @@ class Routing:
             self._settle(task)
         if task.instance is not None:
             self.release(task.instance)
+
+    def _count(self, task: Task, failed: bool, elapsed: int) -> None:
+        ledger = self.ledger
+        work = task.kind_of_work
+        timing = ledger.timings.get(work)
+        if timing is None:
+            if not self._is_offered(*work):  # clients may call what they like
+                return
+            timing = ledger.timings[work] = Timing()
+        timing.expected = elapsed
+        ledger.unreported = True
+        if not task.answered:
+            timing.note(elapsed, failed)
 
     def release(self, instance: Instance[Task]) -> None:
         """Give a free object to whoever is next: a call that returns from a callback, then the mail."""
@@ -132,6 +153,8 @@ class Routing:
             self._settle(task)
         else:
             error = RpcError(ErrorCode.TIMED_OUT, f"{task} did not return within {task.call.timeout:g} s")
+            self.ledger.timeouts[task.kind_of_work] += self._is_offered(*task.kind_of_work)
+            self.ledger.unreported = True
             self._fail(task.call, error)
             self._refuse_mail(task, f"the object is still busy: {error.message}")
         self._wake()

@@ -31,8 +31,9 @@ from scriptling.protocol.messages import (
     encode_message,
 )
 from scriptling.registry import Declaration
-from workers.dispatch import Caller, Dispatcher, Ticket
+from workers.dispatch import Dispatcher
 from workers.frames import Flag, Kind
+from workers.tickets import Caller, Ticket
 from workers.words import available, shown
 
 _NULL = b"null"
@@ -66,7 +67,7 @@ class Gone:
     session: int
 
     def answer(self, ticket: Ticket, failed: bool, payload: bytes) -> None:
-        """See :class:`workers.dispatch.Caller`; nobody is there."""
+        """See :class:`workers.tickets.Caller`; nobody is there."""
 
 
 @dataclass
@@ -132,6 +133,10 @@ class Service:
             Method.ENVIRONMENT_CLOSE: lambda host, request: _NULL,
         }
         self._begin_shutdown = begin_shutdown
+
+    def note_refusal(self, error: RpcError) -> None:
+        """Count a request that is answered without being accepted."""
+        self._dispatcher.metrics.refusals[int(error.code)] += 1
 
     def check_open(self) -> None:
         """Refuse a new request if there is no room for it, or if the server ends and it cannot come from a callback.

@@ -19,9 +19,9 @@ from scriptling.protocol.jsonrpc import (
     encode_result,
 )
 from scriptling.protocol.messages import Method
-from workers.dispatch import Ticket
 from workers.owners import STDIO
 from workers.service import Ends, Service
+from workers.tickets import Ticket
 
 Answered = Callable[[Response], None]
 """What is to happen with a host's answer."""
@@ -106,6 +106,7 @@ class Session:
         elif isinstance(event, Response):
             self._response(event)
         elif isinstance(event, Invalid):
+            self._service.note_refusal(event.error)
             self._send(encode_error(event.id, event.error))
         else:
             self._batch(event)
@@ -118,6 +119,7 @@ class Session:
                 self._service.check_open()
             result = self._service.handle(self, request, batch, slot)
         except RpcError as error:
+            self._service.note_refusal(error)
             self._reply(request.id, batch, slot, encode_error(request.id, error))
         else:
             if result is None:
@@ -133,6 +135,7 @@ class Session:
             if isinstance(item, Response):
                 self._response(item)
             elif isinstance(item, Invalid):
+                self._service.note_refusal(item.error)
                 self._reply(item.id, reply, slot, encode_error(item.id, item.error))
                 slot += 1
             else:
@@ -140,7 +143,7 @@ class Session:
                 slot += bool(item.id)
 
     def answer(self, ticket: Ticket, failed: bool, payload: bytes) -> None:
-        """Answer an accepted call (see :class:`workers.dispatch.Caller`)."""
+        """Answer an accepted call (see :class:`workers.tickets.Caller`)."""
         if not ticket.id:
             return
         self.owed -= 1

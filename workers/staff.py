@@ -10,10 +10,11 @@ from collections.abc import Callable
 import msgspec
 
 from workers import frames, reactor
-from workers.dispatch import Caller, Dispatcher
+from workers.dispatch import Dispatcher
 from workers.frames import Classes, FromChild, Hello, Registered, Replies, Started, Stop, Stopped, Want
 from workers.home import Home
 from workers.life import Life
+from workers.metrics import Report
 from workers.nursery import Born, Died, Nursery, NurseryLostError, Role
 from workers.pool import Pool
 from workers.reactor import Watcher
@@ -23,6 +24,7 @@ from workers.sockets import Hub
 from workers.store_link import StoreLink
 from workers.supervisor import Child, CrashLoopError, Supervisor
 from workers.sync_responder import SyncResponder
+from workers.tickets import Caller
 
 _FAULT = 1  # exit code of a server that cannot go on
 _MOST_FOR_SHORT_CALLS = 16  # workers lent because others are in long calls
@@ -168,7 +170,9 @@ class Staff:
         except msgspec.DecodeError:
             _log.error("%s has sent a frame that cannot be decoded", child.name, extra={"worker": child.name})
             return
-        if type(frame) is not Replies:
+        if type(frame) is Report:
+            self._dispatcher.metrics.take_report(frame)
+        elif type(frame) is not Replies:
             self._take(child, frame)
         elif child.role == Role.WORKER:
             self.pool.receive(child.name, frame)
@@ -242,6 +246,8 @@ class Staff:
             return
         self.changed = True
         self.relay.drop(self._loss(child, notice.code))
+        if not child.stopping:
+            self._dispatcher.metrics.restarts[child.role.name.lower()] += 1
         if child.role == Role.WORKER:
             self.pool.died(child, notice.code)
         elif child.role == Role.STORE:

@@ -43,6 +43,7 @@ class StdioHost:
         front_end.output_full = lambda: self._sink.size > _MOST_OUTPUT
         loop.watch(self._source.fd, reactor.READ, lambda events: self._read())
         loop.watch(self._sink.fd, 0, self._look_at_output)
+        self._traffic = front_end.metrics.traffic_of("stdio")
         self._watch_parent()
 
     def _watch_parent(self) -> None:
@@ -58,7 +59,9 @@ class StdioHost:
 
     def flush(self) -> None:
         """Write what the host takes, and read from it again or no more, as what is in flight allows."""
+        waiting = self._sink.size
         self._sink.flush()
+        self._traffic.sent += waiting - self._sink.size
         if self._sink.closed:
             self._output_closed()
             return
@@ -77,6 +80,7 @@ class StdioHost:
         data = self._source.read(in_long_message=self._lines.held > _LONG)
         if data is None:
             return
+        self._traffic.received += len(data)
         receive, max_batch = self._session.receive, self._max_batch
         for line in self._lines.feed(data) if data else self._lines.end():
             receive(parse(line, max_batch) if isinstance(line, bytes) else line)

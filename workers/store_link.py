@@ -6,12 +6,12 @@ import logging
 from collections.abc import Callable
 
 from scriptling.errors import ErrorCode, RpcError
-from scriptling.protocol.jsonrpc import encode_error_object
 from workers import frames
-from workers.dispatch import Caller, Dispatcher, is_withdrawn_with
+from workers.dispatch import Dispatcher
 from workers.frames import Calls, Init, Ping, Replies, Withdraw
 from workers.pool import as_call, describe_death, describe_end
 from workers.supervisor import Child, Supervisor
+from workers.tickets import Caller, is_withdrawn_with
 
 _PING = 200_000_000  # ns between two pings, at most
 
@@ -107,10 +107,11 @@ class StoreLink:
         """Answer what died with it. What was not sent waits for its successor, which knows the lost objects by id."""
         self._serving = False
         self.stopped = True
+        self._dispatcher.metrics.objects = 0
         for ticket in self._dispatcher.store_gone():
             death = describe_death(child, code, ticket)
             code_for_it = death.code if child.verdict else ErrorCode.OBJECT_LOST
             error = RpcError(code_for_it, f"object lost: {death.message}")
-            ticket.caller.answer(ticket, True, encode_error_object(error))
+            self._dispatcher.fail(ticket, error)
         if not self._told_to_stop:
             _log.warning("the object store %s; its objects are lost", describe_end(code), extra={"worker": child.name})

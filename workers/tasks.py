@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from workers.departures import Departure
 from workers.frames import Call, Reply
 from workers.instances import Instance, Owner
+from workers.metrics import Report, Timing
 
 
 @dataclass(eq=False)
@@ -45,7 +46,7 @@ class Task:
 
     @property
     def kind_of_work(self) -> tuple[str, str]:
-        """Class and method, by which durations are remembered."""
+        """Class and method, by which is counted how long it takes."""
         if self.instance is None:
             return "", self.call.target
         return self.instance.class_name, self.call.method or "__del__"
@@ -63,7 +64,26 @@ class Ledger:
     ready: deque[Task] = field(default_factory=deque)
     running: dict[int, Task] = field(default_factory=dict)
     done: deque[Reply] = field(default_factory=deque)
-    durations: dict[tuple[str, str], int] = field(default_factory=dict)
+    timings: dict[tuple[str, str], Timing] = field(default_factory=dict)
+    timeouts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    unreported: bool = False
+
+    def expected(self, class_name: str, method: str) -> int:
+        """Return how long a piece of work took last (ns); 0 if it never ran."""
+        timing = self.timings.get((class_name, method))
+        return 0 if timing is None else timing.expected
+
+    def report(self, objects: int) -> Report:
+        """Return what was counted since the last report."""
+        timings = {_name(*work): timing.take() for work, timing in self.timings.items() if timing.count}
+        timeouts = {_name(*work): number for work, number in self.timeouts.items()}
+        self.timeouts.clear()
+        self.unreported = False
+        return Report(objects, timings, timeouts)
+
+
+def _name(class_name: str, method: str) -> str:
+    return f"{class_name}.{method}" if class_name else method
 
 
 def take_out(tasks: deque[Task], wanted: Callable[[Task], bool]) -> list[Task]:

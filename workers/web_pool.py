@@ -10,11 +10,12 @@ import msgspec
 
 from scriptling.errors import ErrorCode, RpcError
 from scriptling.settings import Settings
-from workers.dispatch import Dispatcher, Ticket
-from workers.frames import Kind
+from workers.dispatch import Dispatcher
+from workers.frames import Flag, Kind
 from workers.life import Life
 from workers.owners import SHARED
 from workers.session import Session
+from workers.tickets import Ticket
 
 _ID = b"0"  # of every request: it tells the dispatcher that somebody waits
 
@@ -41,11 +42,11 @@ class WebCaller:
 
     @property
     def session(self) -> int:
-        """See :class:`workers.dispatch.Caller`."""
+        """See :class:`workers.tickets.Caller`."""
         return self.root.session
 
     def answer(self, ticket: Ticket, failed: bool, payload: bytes) -> None:
-        """See :class:`workers.dispatch.Caller`."""
+        """See :class:`workers.tickets.Caller`."""
         if not self.outcome.done():
             self.outcome.set_result((failed, payload))
 
@@ -79,7 +80,7 @@ class WebPool:
         caller = WebCaller(self._root, asyncio.get_running_loop().create_future())
         seconds = self._timeout if timeout is None else timeout
         seq = self._dispatcher.next_seq()
-        self._dispatcher.submit(Ticket(seq, caller, kind, target, "", params, 0, seconds, _ID))
+        self._dispatcher.submit(Ticket(seq, caller, kind, target, "", params, Flag.LEASED, seconds, _ID))
         self._wake()
         self.open += 1
         try:

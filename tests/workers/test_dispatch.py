@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tests.workers.fakes import make_reply, make_ticket
-from workers.dispatch import HORIZON, MOST_AHEAD, STALL, Dispatcher, Lane, Ticket
+from workers.dispatch import HORIZON, MOST_AHEAD, STALL, Dispatcher, Lane
+from workers.tickets import Ticket
 
 
 def make_dispatcher(*lanes: str, cap: int = 100) -> Dispatcher:

@@ -16,6 +16,7 @@ PURE = [
     "dispatch",
     "ending",
     "frames",
+    "metrics",
     "opening",
     "owners",
     "relay",
@@ -23,6 +24,7 @@ PURE = [
     "session",
     "store_link",
     "supervisor",
+    "tickets",
     "words",
 ]
 
@@ -43,7 +45,9 @@ def test_pure_parts_import_nothing_that_waits_or_tells_the_time(name: str) -> No
     assert {module.partition(".")[0] for module in modules} & IMPURE == set()
 
 
-@pytest.mark.parametrize("name", ["dispatch", "ending", "frames", "opening", "owners", "relay", "service", "session"])
+@pytest.mark.parametrize(
+    "name", ["dispatch", "ending", "frames", "metrics", "opening", "owners", "relay", "service", "session"]
+)
 def test_pure_parts_import_only_pure_parts(name: str) -> None:
     ours = {module for module in imported_by(f"workers/{name}.py") if module.startswith("workers.")}
     assert ours <= {f"workers.{pure}" for pure in PURE}

@@ -13,10 +13,11 @@ from scriptling.protocol.messages import ClassSchema, FunctionSchema, Method
 from scriptling.registry import ClassDeclaration, Declaration, FunctionDeclaration, Handler
 from scriptling.settings import Settings
 from tests.workers.fakes import make_reply
-from workers.dispatch import Caller, Dispatcher
+from workers.dispatch import Dispatcher
 from workers.frames import Classes, Flag, Kind, Registered
 from workers.life import Life
 from workers.session import Session
+from workers.tickets import Caller
 
 DECLARATION = Declaration(
     "lib", "", "", (FunctionDeclaration("add", Handler("h.add")),), (), (ClassDeclaration("Thing", Handler("h.Thing")),)

@@ -9,6 +9,7 @@ import queue
 import select
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -36,6 +37,7 @@ from workers.frames import (
     ToChild,
     Withdraw,
 )  # fmt: skip
+from workers.metrics import Report
 from workers.object_store import ObjectStore
 
 
@@ -111,6 +113,7 @@ class Store:
         self.thread = threading.Thread(target=self.store.run, args=(evaluator,), daemon=True)
         self.thread.start()
         self.answers: dict[int, Reply] = {}
+        self.reports: list[Report] = []
         self._seq = 0
         declared = ClassDeclaration("Thing", Handler("h.Thing"))
         self.line.put(Init(Declaration("lib", "", "", (), (), (declared,))))
@@ -137,8 +140,11 @@ class Store:
     def answer(self, seq: int) -> Reply:
         while seq not in self.answers:
             frame = self.next()
-            assert isinstance(frame, Replies)
-            self.answers.update({reply.seq: reply for reply in frame.replies})
+            if isinstance(frame, Report):
+                self.reports.append(frame)
+            else:
+                assert isinstance(frame, Replies)
+                self.answers.update({reply.seq: reply for reply in frame.replies})
         return self.answers[seq]
 
     def result(self, seq: int) -> Any:
@@ -370,3 +376,21 @@ def test_what_came_together_is_withdrawn_before_it_is_begun(make_store: MakeStor
     store.answer(101)
     assert [store.error(seq)[0] for seq in (100, 102)] == [ErrorCode.CANCELLED] * 2
     assert Thing.log == ["x"]
+
+
+# What is counted
+
+
+def test_the_store_says_what_it_has_counted_by_names_that_were_declared(make_store: MakeStore) -> None:
+    store = make_store()
+    id = store.new(1)
+    store.get(id)
+    store.error(store.send(Kind.METHOD, id, "whatever a client likes"))
+    store.error(store.send(Kind.METHOD, id, "get", args=["one too many"]))
+    counted: Counter[str] = Counter()
+    while counted["Thing.get"] < 2:
+        frame = store.reports.pop(0) if store.reports else store.next()
+        assert isinstance(frame, Report)
+        assert frame.objects == 1
+        counted.update({name: timing.count for name, timing in frame.timings.items()})
+    assert counted == {"Thing": 1, "Thing.get": 2}

@@ -8,10 +8,11 @@ from scriptling.errors import ErrorCode, RpcError
 from scriptling.protocol.jsonrpc import Request
 from scriptling.registry import Handler, MethodDeclaration
 from tests.workers.fakes import Listener
-from workers.dispatch import Dispatcher, Ticket
+from workers.dispatch import Dispatcher
 from workers.frames import Flag, Kind
 from workers.plain_service import PlainService
 from workers.service import Service
+from workers.tickets import Ticket
 
 DECLARED = (
     MethodDeclaration("add", Handler("h.add"), timeout=2.0),

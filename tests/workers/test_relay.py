@@ -13,12 +13,13 @@ from scriptling.errors import ErrorCode, RpcError
 from scriptling.protocol.jsonrpc import parse
 from tests.workers.fakes import make_reply
 from workers import frames
-from workers.dispatch import Dispatcher, Lane, Ticket
+from workers.dispatch import Dispatcher, Lane
 from workers.frames import Answer, Ask, Flag, Kind, Log, Reply, Want
 from workers.relay import Loss, Question, Relay
 from workers.responders import HostResponder, StoreResponder
 from workers.service import Service
 from workers.session import Session
+from workers.tickets import Ticket
 
 KEY = "0123456789abcdef"
 VALUE = b'{"type":"int","value":5}'

@@ -12,9 +12,10 @@ from scriptling.protocol.jsonrpc import Request
 from scriptling.protocol.messages import ClassSchema, FunctionSchema, Method
 from scriptling.registry import ClassDeclaration, ConstantDeclaration, Declaration, FunctionDeclaration, Handler
 from tests.workers.fakes import Listener
-from workers.dispatch import Dispatcher, Ticket
+from workers.dispatch import Dispatcher
 from workers.frames import Flag, Kind
 from workers.service import TOO_DEEP, Ends, Service, make_offer
+from workers.tickets import Ticket
 
 DECLARATION = Declaration(
     "calculator", "1.0", "adds",

@@ -11,10 +11,11 @@ import pytest
 from scriptling.errors import ErrorCode, RpcError
 from scriptling.protocol.jsonrpc import encode_error_object
 from scriptling.settings import Settings
-from workers.dispatch import Dispatcher, Ticket
-from workers.frames import Kind
+from workers.dispatch import Dispatcher
+from workers.frames import Flag, Kind
 from workers.life import Life
 from workers.owners import SHARED
+from workers.tickets import Ticket
 from workers.web_pool import WebPool
 
 
@@ -47,7 +48,7 @@ def test_a_request_is_a_call_that_is_answered() -> None:
         serving = Serving()
         task, ticket = await serving.begin()
         assert (ticket.kind, ticket.target, ticket.params, ticket.timeout) == (Kind.HTTP, "GET /a", b"params", 7.0)
-        assert (ticket.caller.session, ticket.flags) == (SHARED, 0)
+        assert (ticket.caller.session, ticket.flags) == (SHARED, Flag.LEASED)
         assert (serving.wakes, serving.pool.open) == (1, 1)
         ticket.caller.answer(ticket, False, b"answer")
         assert await task == b"answer"
