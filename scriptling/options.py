@@ -24,6 +24,7 @@ class Option(NamedTuple):
     :ivar parse: text to value; raises ValueError whose text says what would be right
     :ivar metavar: what help calls the value; "" for a switch that takes none
     :ivar repeatable: whether it may be given several times; in the environment the values are joined with ``:``
+    :ivar mark: what may follow a value of a repeatable option behind a ``:``
     :ivar configurable: whether it may stand in a config file
     :ivar path: whether it names a file or folder; one in a config file is relative to that
     :ivar available: False for a flag that is known and not built yet: giving it is an error that says so
@@ -37,6 +38,7 @@ class Option(NamedTuple):
     metavar: str = ""
     parse: Callable[[str], Any] = str
     repeatable: bool = False
+    mark: str = ""
     configurable: bool = False
     path: bool = False
     available: bool = True
@@ -246,6 +248,25 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         _setting(
             "max-parked", "max_parked", "N", "calls that may wait for other calls (default: 2000)", whole(0, 10_000)
         ),
+    ),
+    "Confinement of a server's handlers": (
+        _setting(
+            "sandbox",
+            "sandbox",
+            "",
+            "let them use no files but those of Python and of their libraries, and no other process",
+            switch,
+        ),
+        _setting(
+            "allowed-paths",
+            "allowed_paths",
+            "DIR[:ro]",
+            "the same, but let them also use what is in DIR, or with :ro read it (repeatable)",
+            str,
+            repeatable=True,
+            mark="ro",
+        ),
+        _setting("no-network", "no_network", "", "let them make no connection, nor take any", switch),
     ),
     "Logging": (
         _setting("log-level", "log_level", "LEVEL", "trace, debug, info, warn or error (default: info)", _LEVELS),

@@ -43,6 +43,9 @@ class Settings(NamedTuple):
     object_ttl: float = 600.0  # seconds; 0 is for ever
     max_parked: int = 2000  # calls that wait for other calls
     kv_storage: str = ""  # absolute folder; empty is memory
+    sandbox: bool = False
+    allowed_paths: tuple[str, ...] = ()  # absolute files and folders; those that may only be read end with ":ro"
+    no_network: bool = False
     reload: bool = False
     show_traceback: bool = True
     log_level: str = "info"
@@ -53,6 +56,11 @@ class Settings(NamedTuple):
     def serves(self) -> bool:
         """Whether the script is a setup script, whose handlers are to be served."""
         return self.json_rpc or bool(self.server)
+
+    @property
+    def sandboxed(self) -> bool:
+        """Whether user code of a server is kept to the files that it was allowed."""
+        return self.sandbox or bool(self.allowed_paths)
 
     @property
     def script_folder(self) -> str:
@@ -98,6 +106,8 @@ def load(arguments: Arguments, environment: Mapping[str, str]) -> Settings:
     given = _from_config(given.get("config")) | given
     if "server" in given or ("json-rpc" in given and _value(BY_NAME["json-rpc"], given["json-rpc"])):
         _without_plugin_dirs(given)
+    else:
+        _without_confinement(given)
     values: dict[str, Any] = {"workers": default_workers()}
     for option in OPTIONS:
         if option.name in given:
@@ -116,9 +126,19 @@ def _from_environment(environment: Mapping[str, str], where: str = "") -> dict[s
     for option in OPTIONS:
         text = environment.get(option.environment) if option.environment else None
         if text:
-            texts = [part for part in text.split(":") if part] if option.repeatable else [text]
+            texts = list(_parts(text, option.mark)) if option.repeatable else [text]
             given[option.name] = _Given(option.environment + where, texts, inherited=not where)
     return given
+
+
+def _parts(text: str, mark: str) -> Iterator[str]:
+    """Yield the parts of a list that is joined with ``:``; a mark belongs to the part that it follows."""
+    parts = [part for part in text.split(":") if part]
+    for part, following in zip(parts, [*parts[1:], ""], strict=True):
+        if mark and following == mark:
+            yield f"{part}:{mark}"
+        elif not (mark and part == mark):
+            yield part
 
 
 def _from_dotenv(path: Path) -> dict[str, _Given]:
@@ -188,11 +208,24 @@ def _without_plugin_dirs(given: dict[str, _Given]) -> None:
         raise UsageError(f"{dirs.where} is for scripts that are run, not with --json-rpc or --server; drop one of them")
 
 
+def _without_confinement(given: dict[str, _Given]) -> None:
+    """Keep nobody in the belief that a script that is simply run is confined.
+
+    :raises UsageError: that was asked for, and not only of the servers that the script may start
+    """
+    for name in ("sandbox", "allowed-paths", "no-network"):
+        asked = given.pop(name, None)
+        if asked is not None and not asked.inherited:
+            raise UsageError(f"{asked.where} is for servers, whose handlers it confines; a script that is run is not")
+
+
 def _value(option: Option, given: _Given) -> Any:
     """Turn the texts given to an option into the value of its field."""
     if not option.available:
         raise UsageError(f"{given.where} is not available in this version; leave it out")
     if option.repeatable:
+        if option.mark:
+            return tuple(_marked_place(given, text, option.mark) for text in given.texts)
         return tuple(_folder(given, text) for text in given.texts)
     if option.path:
         return str((given.base / given.texts[-1]).absolute())
@@ -208,6 +241,15 @@ def _folder(given: _Given, text: str) -> str:
     if not path.is_dir():
         raise UsageError(f"{given.where}: {text!r} is not a folder; name one that exists")
     return str(path.absolute())
+
+
+def _marked_place(given: _Given, text: str, mark: str) -> str:
+    """Return the real path of a file or folder, with its mark if it has one."""
+    place = text.removesuffix(f":{mark}")
+    path = given.base / place
+    if not path.exists():
+        raise UsageError(f"{given.where}: {place!r} does not exist; name a file or folder that does")
+    return str(path.resolve()) + text[len(place) :]
 
 
 def _check(settings: Settings) -> None:

@@ -50,6 +50,13 @@ def test_settings_can_travel_to_other_processes() -> None:
         (["--call-timeout", "0"], "call_timeout", 0.0),
         (["--graceful-timeout", "5"], "graceful_timeout", 5.0),
         (["--max-requests", "100"], "max_requests", 100),
+        (["--json-rpc", "--sandbox", "s.py"], "sandbox", True),
+        (["--json-rpc", "--sandbox", "s.py"], "sandboxed", True),
+        (["--json-rpc", "--allowed-paths", "/usr", "s.py"], "allowed_paths", ("/usr",)),
+        (["--json-rpc", "--allowed-paths", "/usr", "s.py"], "sandboxed", True),
+        (["--json-rpc", "--allowed-paths=/usr:ro", "--allowed-paths=/", "s.py"], "allowed_paths", ("/usr:ro", "/")),
+        (["--json-rpc", "--no-network", "s.py"], "no_network", True),
+        (["--json-rpc", "--no-network", "s.py"], "sandboxed", False),
         (["--max-rss", "256"], "max_rss", 256),
         (["--max-rss", "0"], "max_rss", 0),
         (["--max-memory", "512"], "max_memory", 512),
@@ -258,3 +265,38 @@ def test_config_file_takes_the_names_of_the_flags_and_folders_beside_it(folder: 
 def test_config_file_mistakes_name_the_setting(folder: Path, content: str, sentence: str) -> None:
     (folder / "c.toml").write_text(content)
     assert sentence in refused("--config", "c.toml")
+
+
+def test_allowed_paths_are_real_ones_and_may_be_files(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "s.py")
+    settings = load_argv(["--json-rpc", "--allowed-paths", "link:ro", "--allowed-paths", ".", "s.py"], {})
+    assert settings.allowed_paths == (f"{tmp_path.resolve()}/s.py:ro", str(tmp_path.resolve()))
+
+
+def test_allowed_paths_in_the_environment_keep_their_marks(tmp_path: Path) -> None:
+    settings = load_argv(["--json-rpc", "s.py"], {"SCRIPTLING_ALLOWED_PATHS": "/usr:ro:/:/usr/lib:ro"})
+    assert settings.allowed_paths == ("/usr:ro", "/", f"{Path('/usr/lib').resolve()}:ro")
+
+
+def test_allowed_paths_of_a_config_file_are_relative_to_it(tmp_path: Path) -> None:
+    (tmp_path / "etc" / "data").mkdir(parents=True)
+    (tmp_path / "etc" / "c.toml").write_text('allowed-paths = ["data", "data:ro"]\nsandbox = true')
+    settings = load_argv(["--json-rpc", "-C", "etc/c.toml", "s.py"], {})
+    assert settings.allowed_paths == (f"{tmp_path.resolve()}/etc/data", f"{tmp_path.resolve()}/etc/data:ro")
+
+
+@pytest.mark.parametrize("flag", ["--sandbox", "--no-network", "--allowed-paths=/usr"])
+def test_script_that_is_run_is_not_taken_for_confined(flag: str) -> None:
+    assert "is for servers" in refused(flag, "s.py")
+
+
+def test_confinement_of_servers_does_not_keep_a_script_from_running() -> None:
+    """The environment may be meant for the servers that it starts."""
+    environment = {"SCRIPTLING_SANDBOX": "1", "SCRIPTLING_NO_NETWORK": "1", "SCRIPTLING_ALLOWED_PATHS": "/usr"}
+    assert not load_argv(["s.py"], environment).sandboxed
+    assert load_argv(["--json-rpc", "s.py"], environment).sandboxed
+
+
+def test_allowed_path_that_does_not_exist_is_refused() -> None:
+    sentence = refused("--json-rpc", "--allowed-paths", "nowhere:ro", "s.py")
+    assert sentence == "--allowed-paths: 'nowhere' does not exist; name a file or folder that does"

@@ -16,6 +16,7 @@ from scriptling.evaluator import Evaluator
 from scriptling.stores import places
 from workers import memory, setup
 from workers.asking import Asker
+from workers.confinement.process import confine_process, confine_thread
 from workers.fitness import limit_memory
 from workers.home import Home
 from workers.journal import Writer
@@ -68,10 +69,14 @@ def _flush() -> None:
 
 
 def _run_role(home: Home, request: Spawn, descriptors: list[int]) -> int:
-    if request.role != Role.SETUP:
+    user_code = request.role != Role.SETUP  # the setup script is the operator's, who has asked for the bounds
+    if user_code:
         limit_memory(home.settings.max_memory)
+        confine_process(home.settings, home.stores)
     line = Line(home.folder, home.identity(request.name))
     try:
+        if user_code:
+            confine_thread(home.settings)
         return _play_role(home, request, descriptors, line)
     finally:
         line.close()

@@ -22,6 +22,11 @@ class Home:
     key: str
     settings: Settings
 
+    @property
+    def stores(self) -> list[str]:
+        """Folders that user code reads and writes through :mod:`scriptling.stores`, whatever else it may."""
+        return [str(self.memory), *([self.settings.kv_storage] if self.settings.kv_storage else [])]
+
     def identity(self, name: str) -> bytes:
         """Return what a child of this name calls itself on the *calls* socket."""
         return f"{name}:{self.key}".encode()

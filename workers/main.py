@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
@@ -10,6 +11,7 @@ from contextlib import suppress
 from functools import partial
 
 from scriptling import log
+from scriptling.options import UsageError
 from scriptling.settings import Settings
 from scriptling.stores import places
 from workers import nursery, reactor
@@ -23,6 +25,8 @@ from workers.stdio import give_up_streams, take_streams
 
 _FAULT = 1  # exit code
 
+_log = logging.getLogger("scriptling.server")
+
 _Run = Callable[[Home, Nursery, ErrorLog], int]
 """Serves to the end over one transport, and returns the exit code."""
 
@@ -32,7 +36,10 @@ def serve(settings: Settings) -> int:
 
     :returns: the exit code (cli.md): 0 in the end, 3 if there was nothing to serve, 4 if it cannot listen, 130 or 143
         if it was forced
+    :raises UsageError: the kernel cannot confine user code as the settings ask
     """
+    if settings.sandboxed or settings.no_network:
+        _check_confinement(settings)
     _fill_standard_streams()
     try:
         run = _open_transport(settings)
@@ -49,6 +56,8 @@ def serve(settings: Settings) -> int:
     os.close(errors.write_end)
     _allow_many_descriptors()
     log.configure(settings.log_level, settings.log_format, errors.put)
+    if settings.sandboxed:
+        _tell_weakness(settings)
     try:
         return run(home, children, errors)
     finally:
@@ -83,6 +92,23 @@ def _serve_port(listener: socket.socket, home: Home, children: Nursery, errors: 
 
     memory.keep_freed()
     return http_server.serve(home, children, errors, listener)
+
+
+def _check_confinement(settings: Settings) -> None:
+    from workers.confinement.process import find_lack_here  # noqa: PLC0415 - most servers ask for none
+
+    lack = find_lack_here(settings)
+    if lack:
+        raise UsageError(f"{lack}; the server was not started, because its code would not be confined")
+
+
+def _tell_weakness(settings: Settings) -> None:
+    from workers.confinement.kernel import landlock_version  # noqa: PLC0415 - as above
+    from workers.confinement.process import find_weakness  # noqa: PLC0415 - as above
+
+    weakness = find_weakness(settings, landlock_version())
+    if weakness:
+        _log.warning("%s", weakness)
 
 
 def _fill_standard_streams() -> None:
