@@ -388,6 +388,27 @@ def test_tracebacks_show_the_user_s_lines(confined: Server) -> None:
     assert "exec(code, space)" in failure.data["traceback"]
 
 
+def test_stores_in_memory_and_on_disk(serve: Serve, places: Places, tmp_path: Path) -> None:
+    """The folder of the default store need not exist before."""
+    storage = tmp_path / "kept" / "store"
+    server = serve(HANDLERS, "", "--workers", "2", "--sandbox", "--no-network", "--kv-storage", str(storage))
+    use = "import scriptling.runtime.kv as kv; r = [store.incr('n') for store in (kv.default, kv.open(':memory:x'))]"
+    object_s_use = "import scriptling.runtime.kv as kv; kv.default.incr('n')"
+    assert [server.call("run", use) for _ in range(20)] == [[number, number] for number in range(1, 21)]
+    assert server.method(server.new("Store"), "attempt", object_s_use) == 0
+    assert storage.is_dir()
+    assert (
+        "Permission denied"
+        in server.failure(
+            server.begin(
+                "run",
+                "import scriptling.runtime.kv as kv; kv.open(path).set('a', 1)",
+                path=str(places.secret.parent / "store"),
+            )
+        ).message
+    )
+
+
 def test_log_records_reach_the_host(confined: Server) -> None:
     confined.call("shout", "loud")
     assert confined.question()["params"]["message"] == "loud"

@@ -64,10 +64,10 @@ _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix
 _CONFIGURATION = (  # noqa: SIM905 - one a line would take a page
     "/etc/alternatives /etc/ca-certificates /etc/crypto-policies /etc/debian_version /etc/fonts /etc/gai.conf "
     "/etc/group /etc/host.conf /etc/hostname /etc/hosts /etc/ld.so.cache /etc/ld.so.conf /etc/ld.so.conf.d "
-    "/etc/locale.alias /etc/localtime /etc/magic /etc/mime.types /etc/networks /etc/nsswitch.conf /etc/os-release /etc/passwd "
-    "/etc/pki/ca-trust /etc/pki/tls/certs /etc/pki/tls/cert.pem /etc/pki/tls/openssl.cnf /etc/protocols "
-    "/etc/resolv.conf /etc/services /etc/ssl/certs /etc/ssl/cert.pem /etc/ssl/openssl.cnf /etc/terminfo /etc/timezone "
-    "/run/systemd/resolve/stub-resolv.conf /run/systemd/resolve/resolv.conf"
+    "/etc/locale.alias /etc/localtime /etc/magic /etc/mime.types /etc/networks /etc/nsswitch.conf /etc/os-release "
+    "/etc/passwd /etc/pki/ca-trust /etc/pki/tls/certs /etc/pki/tls/cert.pem /etc/pki/tls/openssl.cnf "
+    "/etc/protocols /etc/resolv.conf /etc/services /etc/ssl/certs /etc/ssl/cert.pem /etc/ssl/openssl.cnf /etc/terminfo "
+    "/etc/timezone /run/systemd/resolve/stub-resolv.conf /run/systemd/resolve/resolv.conf"
 ).split()
 _FACTS = (  # noqa: SIM905 - as above
     "/proc/cpuinfo /proc/filesystems /proc/loadavg /proc/meminfo /proc/stat /proc/uptime /proc/version "
