@@ -17,11 +17,11 @@ CALLS_PATH = "/json-rpc"
 class Application:
     """The root of everything that is served over HTTP.
 
-    :param calls: what ``/json-rpc`` is for plain requests
+    :param calls: what ``/json-rpc`` is for plain requests; None if that is nothing
     :param fallback: gets whatever has another path
     """
 
-    def __init__(self, calls: PostedCalls, fallback: App | None = None) -> None:
+    def __init__(self, calls: PostedCalls | None, fallback: App | None = None) -> None:
         self._calls = calls
         self._fallback = fallback or _nothing_here
 
@@ -31,8 +31,9 @@ class Application:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] == "http" and path_of(scope) == CALLS_PATH:
-            await _post(self._calls, scope, receive, send)
+        calls = self.calls_at(scope) if scope["type"] == "http" else None
+        if calls is not None:
+            await _post(calls, scope, receive, send)
         else:
             await self._fallback(scope, receive, send)
 

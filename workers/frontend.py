@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from scriptling.registry import (
-    ClassDeclaration,
-    ConstantDeclaration,
-    Declaration,
-    FunctionDeclaration,
-    MethodDeclaration,
-)
+from scriptling.registry import Declaration
+from scriptling.settings import Settings
+from workers.declared import count_all, describe
 from workers.dispatch import Dispatcher
 from workers.ending import Facts, Phase
 from workers.home import Home
 from workers.life import Life
 from workers.metrics import Gauges, Metrics, worker_states
 from workers.nursery import Nursery, Role
-from workers.opening import Opening
 from workers.reactor import Watcher
 from workers.sockets import Hub
 from workers.staff import Staff
@@ -27,8 +22,6 @@ from workers.words import counted
 
 _GLANCE = 0.005  # seconds between looks at workers that have work behind what they do
 _LOOK = 0.05  # seconds between looks at workers that do one thing
-
-Entry = FunctionDeclaration | ClassDeclaration | ConstantDeclaration | MethodDeclaration
 
 _log = logging.getLogger("scriptling.server")
 
@@ -49,6 +42,7 @@ class FrontEnd:
         self.output_full: Callable[[], bool] = bool
         self.flush: Callable[[], object] = bool
         self.address = ""
+        self._settings = home.settings
         self.dispatcher = Dispatcher(home.settings.callback_depth)
         self.life = Life(home.settings, self.dispatcher, time.monotonic, self._begin)
         self._staff = Staff(home, hub, nursery, loop, self.dispatcher, self.life)
@@ -76,7 +70,7 @@ class FrontEnd:
 
     def _begin(self) -> None:
         self._staff.begin()
-        _log_offer(self.life.opening, self._staff.supervisor.workers, self.address)
+        _log_offer(self.life.opening.declaration, self._settings, self._staff.supervisor.workers, self.address)
 
     def stop(self) -> None:
         """End in order, because a signal asks for it."""
@@ -154,25 +148,11 @@ class FrontEnd:
         return min(max(min(deadlines) - now, _GLANCE), _LOOK) if deadlines else None
 
 
-def _log_offer(opening: Opening, workers: int, address: str) -> None:
-    declared = opening.declaration
-    kinds = _offered(declared)
-    about = {"plugin": declared.library} if opening.serves_plugin else {}
+def _log_offer(declaration: Declaration, settings: Settings, workers: int, address: str) -> None:
+    name, kinds = describe(declaration, settings)
+    about = {"plugin": declaration.library} if declaration.serves_plugin else {}
     for what, entries in kinds.items():
-        for entry in entries:
-            if not isinstance(entry, ConstantDeclaration):
-                _log.debug("%s %s is %s", what, entry.name, entry.handler.reference, extra=about)
-    offered = ", ".join(counted(len(entries), what) for what, entries in kinds.items())
-    name = f"{declared.library} {declared.version}".rstrip() or "JSON-RPC"
+        for entry, reference in entries:
+            _log.debug("%s %s is %s", what, entry, reference, extra=about)
     where = f" at {address}" if address else ""
-    _log.info("ready: %s with %s on %s%s", name, offered, counted(workers, "worker"), where, extra=about)
-
-
-def _offered(declared: Declaration) -> dict[str, Sequence[Entry]]:
-    """Return what hosts are offered, by the words for it."""
-    if declared.serves_plugin:
-        return {"function": declared.functions, "class": declared.classes, "constant": declared.constants}
-    return {
-        "method": [each for each in declared.methods if not each.is_notification],
-        "notification": [each for each in declared.methods if each.is_notification],
-    }
+    _log.info("ready: %s with %s on %s%s", name, count_all(kinds), counted(workers, "worker"), where, extra=about)

@@ -25,6 +25,7 @@ from workers.listening import url
 from workers.nursery import Nursery
 from workers.signals import Signals
 from workers.sockets import Hub
+from workers.web_entry import WebEntry
 
 _MOST_UNREAD = 256 << 20  # bytes of answers that clients have not read, until no more are made
 
@@ -52,9 +53,10 @@ class _HttpServer:
         self._front_end = FrontEnd(home, children, self._hub, self._reactor)
         self._calls = PostedCalls(self._front_end, settings, self._reactor.wake)
         self._guests = Guests(Limits(1000, 20.0, 60.0))
-        self._front_end.output_waits = lambda: bool(self._calls.open or self._guests.count_unread())
+        self._front_end.output_waits = lambda: bool(self._calls.open or self._web.open or self._guests.count_unread())
         self._front_end.output_full = lambda: self._guests.unread > _MOST_UNREAD
-        self._application = Application(self._calls)
+        self._web = WebEntry(self._front_end, settings, self._reactor.wake)
+        self._application = Application(self._calls if settings.json_rpc else None, self._web)
 
     async def run(self, listener: socket.socket) -> int:
         """Serve until the front-end has ended."""

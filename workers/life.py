@@ -26,6 +26,7 @@ class Life:
 
     :param clock: returns seconds that only go up
     :param begin: called once, when there is something to offer and just before the first host is answered
+    :ivar decided: called when it is known what is served, or that nothing is, before any session is told
     :ivar recall: takes back from workers and store what they have not begun for a caller that has gone; set by whoever
         has them
     :ivar ending: begins with the first reason to stop
@@ -41,6 +42,7 @@ class Life:
         self.opening = Opening(settings.call_timeout)
         self.service = Service(dispatcher, self.begin_ending, settings.call_timeout)
         self.owners = Owners(settings.object_ttl)
+        self.decided: list[Callable[[], None]] = []
         self.recall: Callable[[Caller], None] = _nobody_to_ask
         self.serving = False
         self.failed = False
@@ -116,8 +118,13 @@ class Life:
             self.serving = True
             self._offer()
             self._begin()
+            self._tell()
             for session in [*self._sessions]:  # one that has been answered may close
                 session.open()
+
+    def _tell(self) -> None:
+        for told in self.decided:
+            told()
 
     def _offer(self) -> None:
         opening = self.opening
@@ -138,6 +145,7 @@ class Life:
     def _refuse(self, error: RpcError) -> None:
         self.failed = True
         self._refusal = error
+        self._tell()
         for session in [*self._sessions]:
             session.refuse(error)
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import atexit
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from scriptling import script
 from scriptling.protocol.messages import FunctionSchema
-from scriptling.registry import Declaration, Handler, Registry
+from scriptling.registry import Registry
 from scriptling.runtime import context
-from scriptling.schema import check_handler, describe
+from scriptling.schema import describe
 from scriptling.settings import Settings
 from workers import frames
 from workers.asking import Asker, scope_of_script
+from workers.declared import find_problems, find_unserved
 from workers.ending import SETUP_FAILED
 from workers.frames import Hello, Registered, Started, Stop, Stopped
 from workers.sockets import Line
@@ -25,9 +26,10 @@ _PAUSE = 0.1  # seconds that one yield_now() waits for the end of the server
 class SetupServer:
     """The server as the setup script sees it, through ``scriptling.runtime``."""
 
-    def __init__(self, line: Line, library_path: Sequence[str]) -> None:
+    def __init__(self, line: Line, settings: Settings) -> None:
         self.registry = Registry()
-        self.library_path = library_path
+        self.library_path: Sequence[str] = settings.import_path
+        self._settings = settings
         self.started = False
         self._line = line
         self._stopped = False
@@ -44,10 +46,10 @@ class SetupServer:
 
     def _register(self) -> None:
         declaration = self.registry.freeze()
-        problems = find_problems(declaration, self.library_path)
+        problems = find_problems(declaration, self._settings)
         functions: list[FunctionSchema] = []
         if not problems:
-            for sentence in find_unserved(declaration):
+            for sentence in find_unserved(declaration, self._settings):
                 sys.stderr.write(f"scriptling: warning: {sentence}\n")
             functions = [describe(function, self.library_path) for function in declaration.functions]
         self._line.send(frames.encode(Registered(declaration, functions, problems)))
@@ -78,55 +80,12 @@ class SetupServer:
             self._take(frames.decode_for_child(frame))
 
 
-NOTHING = (
-    "the setup script declared nothing to serve: call scriptling.runtime.plugin.serve(name), "
-    "or register methods with scriptling.runtime.jsonrpc"
-)
-
-
-def find_problems(declaration: Declaration, library_path: Sequence[str]) -> list[str]:
-    """Return a sentence for everything that can be seen to be wrong with a declaration before anything runs."""
-    if not (declaration.serves_plugin or declaration.methods):
-        return [NOTHING]
-    problems = []
-    for call, handler in _handlers(declaration):
-        problem = check_handler(handler, library_path)
-        if problem:
-            problems.append(f"{call}: {problem}")
-    return problems
-
-
-def _handlers(declaration: Declaration) -> Iterator[tuple[str, Handler]]:
-    """Yield the handlers that will be called, each with the registration that names it."""
-    if declaration.serves_plugin:
-        for function in declaration.functions:
-            yield f"register_function({function.name!r})", function.handler
-        return
-    for method in declaration.methods:
-        yield f"{'notification' if method.is_notification else 'method'}({method.name!r})", method.handler
-
-
-def find_unserved(declaration: Declaration) -> list[str]:
-    """Return a sentence for what was declared beside what is served, and that nobody will see."""
-    if declaration.serves_plugin:
-        names = [method.name for method in declaration.methods]
-        reason = "because plugin.serve() was called, and --json-rpc then serves the plugin"
-        what = "methods of runtime.jsonrpc"
-    else:
-        names = [each.name for each in declaration.functions]
-        names += [each.name for each in declaration.classes]
-        names += [each.name for each in declaration.constants]
-        reason = "because plugin.serve() was not called"
-        what = "functions, classes and constants of a plugin"
-    return [f"these {what} are not served, {reason}: {', '.join(names)}"] if names else []
-
-
 def run(settings: Settings, line: Line, asker: Asker) -> int:
     """Run the setup script to its end and through the life of the server, and return its exit code."""
     asker.elsewhere = scope_of_script()
     context.connect(asker.ask_others)
     line.send(frames.encode(Hello()))
-    server = SetupServer(line, settings.import_path)
+    server = SetupServer(line, settings)
     context.install(server)
     code = _run_script(settings)
     if code is None:

@@ -15,7 +15,6 @@ T = TypeVar("T")
 
 _TEXT = ("content-type", "text/plain; charset=utf-8")
 _RETRY = ("retry-after", "1")
-_LOOK = 0.02  # seconds of a call, after which it pays to learn whether its client is still there
 
 # What a client is told of a call that has failed: nothing of the server's insides.
 _SENTENCES = {
@@ -77,21 +76,17 @@ class Exchange:
 
         :raises Disconnected: it has gone; the waiting was cancelled
         """
-        loop = asyncio.get_running_loop()
         task = asyncio.ensure_future(answer)
-        watch: list[asyncio.Task[None]] = []
-        look = loop.call_later(_LOOK, lambda: watch.append(loop.create_task(self._watch(task))))
+        watch = asyncio.ensure_future(self._watch(task))
         try:
             return await task
         except asyncio.CancelledError:
-            if watch and watch[0].done():
+            if watch.done():
                 raise Disconnected from None
             task.cancel()
             raise
         finally:
-            look.cancel()
-            for each in watch:
-                each.cancel()
+            watch.cancel()
 
     async def _watch(self, task: asyncio.Future[Any]) -> None:
         while (await self.receive())["type"] != "http.disconnect":

@@ -39,8 +39,10 @@ class Port:
     :ivar program: its process
     """
 
-    def __init__(self, setup: Path, *flags: str, environment: Mapping[str, str] | None = None) -> None:
-        arguments = ["--server", "127.0.0.1:0", "--json-rpc", *flags, str(setup)]
+    def __init__(
+        self, setup: Path, *flags: str, environment: Mapping[str, str] | None = None, json_rpc: bool = True
+    ) -> None:
+        arguments = ["--server", "127.0.0.1:0", *(["--json-rpc"] if json_rpc else []), *flags, str(setup)]
         self.program = Program(arguments, setup.parent, environment)
         self.program.listen()
 
@@ -111,9 +113,11 @@ def text(value: object) -> dict[str, Any]:
 
 
 @contextmanager
-def on_a_port(setup: Path, *flags: str, environment: Mapping[str, str] | None = None) -> Iterator[Port]:
+def on_a_port(
+    setup: Path, *flags: str, environment: Mapping[str, str] | None = None, json_rpc: bool = True
+) -> Iterator[Port]:
     """Run a server; what the test has not ended is ended here by a signal, and nothing may be left of it."""
-    port = Port(setup, *flags, environment=environment)
+    port = Port(setup, *flags, environment=environment, json_rpc=json_rpc)
     try:
         yield port
         if port.program.process.poll() is None:
