@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, NamedTuple
 
+from scriptling.hints import install_hints
 from scriptling.options import UsageError
 from scriptling.settings import Settings
 
@@ -62,6 +63,7 @@ def become_main(source: Source, settings: Settings) -> dict[str, Any]:
     sys.argv = [source.argv0, *settings.script_args]
     sys.path[:0] = settings.import_path
     install_builtins()
+    install_hints()
     return main.__dict__
 
 

@@ -21,8 +21,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from scriptling.errors import PluginCallError, PluginCrashed, PluginError, PluginLoadError, PluginTimeout
+from scriptling.hints import install_hints
 from scriptling.plugin import loading, objects
-from scriptling.plugin.access import HANDSHAKE_TIMEOUT, Access
+from scriptling.plugin.access import CLOSE_GRACE, HANDSHAKE_TIMEOUT, Access
 from scriptling.plugin.calls import time_limit
 from scriptling.plugin.codec import function_requests, raise_first
 from scriptling.plugin.loading import PluginName
@@ -31,6 +32,8 @@ from scriptling.plugin.origin import PathText, origin_of
 
 if TYPE_CHECKING:
     from scriptling.plugin.aio import Connecting
+
+install_hints()
 
 __all__ = [
     "PluginCallError",
@@ -120,7 +123,7 @@ def load_folder(folder: str) -> None:
     load_folder(folder)
 
 
-def unload(name: str, *, timeout: float = loading.CLOSE_GRACE) -> None:
+def unload(name: str, *, timeout: float = CLOSE_GRACE) -> None:
     """Say goodbye to a plugin, and remove its library; whether the plugin is alive or not.
 
     Calls that other threads have in flight are finished first.

@@ -11,6 +11,9 @@ from scriptling.plugin.channel import Channel
 from scriptling.plugin.library import Origin
 
 HANDSHAKE_TIMEOUT = 15.0
+CLOSE_GRACE = 10.0
+# Where nobody waits for the answers any more, because the program was interrupted.
+INTERRUPTED_GRACE = 0.5
 
 
 class Access(msgspec.Struct, frozen=True):

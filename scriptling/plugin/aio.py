@@ -16,7 +16,7 @@ from typing import Any, Self, cast
 from urllib.parse import urlsplit
 
 from scriptling.errors import PluginCallError, PluginError
-from scriptling.plugin.access import Access, open_channel
+from scriptling.plugin.access import CLOSE_GRACE, INTERRUPTED_GRACE, Access, open_channel
 from scriptling.plugin.channel import Channel
 from scriptling.plugin.codec import PlainCodec, PluginCodec, Prepared, function_requests, raise_first
 from scriptling.plugin.handshake import agreed, described, failed, handshake
@@ -26,10 +26,6 @@ from scriptling.plugin.objects import Dynamic, Proxy, handle_of
 from scriptling.plugin.origin import PREFIX, normalised
 from scriptling.plugin.proxies import Owner, class_namespace, contents_of, sign
 from scriptling.protocol.messages import ClassSchema, HandshakeResult, PropertySchema
-
-CLOSE_GRACE = 10.0
-# For a program that was interrupted, and does not wait for the answers any more.
-_INTERRUPTED_GRACE = 1.0
 
 
 class AsyncObject(Proxy):
@@ -176,7 +172,7 @@ class AsyncPlugin:
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
         interrupted = kind is not None and not issubclass(kind, Exception)
-        await self.close(_INTERRUPTED_GRACE if interrupted else CLOSE_GRACE)
+        await self.close(INTERRUPTED_GRACE if interrupted else CLOSE_GRACE)
 
 
 class _Owner:

@@ -47,10 +47,6 @@ class AnyPeer(Protocol):
 class Peer(AnyPeer, Protocol):
     """The way to one plugin for threads: a process behind pipes, or a URL."""
 
-    @property
-    def interrupted(self) -> bool:
-        """Whether a caller was interrupted, by Ctrl-C say, and the plugin still works on what it asked for."""
-
     def exchange(
         self,
         requests: Sequence[tuple[str, bytes]],

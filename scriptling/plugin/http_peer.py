@@ -92,7 +92,6 @@ class HttpPeer:
     :param goodbye: whether objects belong to this client; it is told ``plugin.shutdown`` then when it is closed
     """
 
-    interrupted = False
     callbacks_refused = CALLBACKS_REFUSED
 
     def __init__(self, address: Address, goodbye: bool) -> None:

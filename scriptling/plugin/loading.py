@@ -13,15 +13,13 @@ from typing import Any, Self
 
 from scriptling.errors import PluginCallError, PluginError, PluginLoadError
 from scriptling.plugin import modules
-from scriptling.plugin.access import HANDSHAKE_TIMEOUT, Access, open_channel
+from scriptling.plugin.access import CLOSE_GRACE, HANDSHAKE_TIMEOUT, Access, open_channel
 from scriptling.plugin.calls import Peer
 from scriptling.plugin.connection import Connection, PlainConnection, ScriptlingConnection
 from scriptling.plugin.handshake import agreed, described, failed, handshake
 from scriptling.plugin.library import Library, Origin
 from scriptling.plugin.origin import PREFIX, PathText, normalised, origin_of
 from scriptling.protocol.messages import HandshakeResult
-
-CLOSE_GRACE = 10.0
 
 
 class PluginName(str):
@@ -273,13 +271,19 @@ def _shown(origin: Origin) -> str:
 
 
 def _close_all() -> None:
-    """Unload everything at the interpreter's exit, all at the same time."""
+    """Unload everything at the interpreter's exit, all at the same time; Ctrl-C shortens the wait."""
     peers = [library.connection.peer for library in _table.libraries.values() if library.connection is not None]
-    end = monotonic() + CLOSE_GRACE
+    end, interrupted = monotonic() + CLOSE_GRACE, False
+    try:
+        for peer in peers:
+            peer.begin_close()
+    except KeyboardInterrupt:
+        interrupted = True
     for peer in peers:
-        peer.begin_close()
-    for peer in peers:
-        peer.close(max(0.0, end - monotonic()))
+        try:
+            peer.close(0.0 if interrupted else max(0.0, end - monotonic()))
+        except KeyboardInterrupt:
+            interrupted = True
 
 
 def _after_fork() -> None:

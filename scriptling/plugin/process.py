@@ -109,12 +109,17 @@ class Child:
         self._pipes[0].close()
 
     def stop(self, grace: float) -> None:
-        """Wait ``grace`` seconds for the process to end by itself, then ask it, then kill it and its group."""
+        """Wait ``grace`` seconds for the process to end by itself, then ask it, then kill it and its group.
+
+        It is asked twice, because servers finish their calls at the first time, and end at once at the second.
+        """
         try:
             if self.wait(grace):
                 return
-            self._process.terminate()
-            self.wait(_TERMINATE_GRACE)
+            for _ in range(2):
+                self._process.terminate()
+                if self.wait(_TERMINATE_GRACE / 2):
+                    return
         finally:
             self._kill()
 

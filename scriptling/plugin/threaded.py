@@ -22,6 +22,7 @@ from time import monotonic
 from typing import Any, cast
 
 from scriptling.errors import ErrorCode, PluginCrashed, PluginError, PluginTimeout
+from scriptling.plugin.access import INTERRUPTED_GRACE
 from scriptling.plugin.calls import Call, Callback, Invocation, shown
 from scriptling.plugin.channel import Channel
 from scriptling.plugin.conversation import Conversation
@@ -122,6 +123,7 @@ class ThreadedPeer:
         self._todo: deque[tuple[Callable[[Any], None], Any]] = deque()
         self._interrupted = False
         self._watching = False
+        self._ended = threading.Event()
         self._end: Callable[[], PluginError] | None = None
         self._poll = select.poll()
         self._thread = threading.Thread(target=self._run, name=label, daemon=True)
@@ -133,11 +135,6 @@ class ThreadedPeer:
     def alive(self) -> bool:
         """Whether calls have a chance."""
         return self._end is None and not self._conversation.last_word and self._channel.alive
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether a caller was interrupted, and the plugin still works on what it asked for."""
-        return self._interrupted and self._conversation.deserted
 
     def exchange(
         self,
@@ -180,15 +177,20 @@ class ThreadedPeer:
     def close(self, grace: float) -> None:
         """Say goodbye, close the output when the calls of other threads are through, and end the conversation.
 
+        A plugin that still works on what an interrupted caller asked for, by Ctrl-C say, is not waited for long.
+
         :param grace: seconds until it is ended by force
         """
         self.begin_close()
+        soon = min(grace, INTERRUPTED_GRACE)
         try:
-            self._thread.join(grace)
+            # Not the thread's join(), which takes a thread for ended that it was interrupted in waiting for.
+            if not self._ended.wait(soon) and not (self._interrupted and self._conversation.deserted):
+                self._ended.wait(grace - soon)
         finally:
-            if self._thread.is_alive():
+            if not self._ended.is_set():
                 self._channel.stop(0)
-            self._thread.join()
+            self._ended.wait()
             self._log.close()
 
     def after_fork(self) -> None:
@@ -197,6 +199,8 @@ class ThreadedPeer:
         self._end = partial(PluginError, sentence)
         self._channel.after_fork()
         self._fail_everything()
+        self._ended = threading.Event()
+        self._ended.set()
 
     def _do(self, action: Callable[[Any], None], argument: object) -> None:
         """Have the thread of this peer do something, or learn that it has ended."""
@@ -240,6 +244,7 @@ class ThreadedPeer:
         self._end = partial(PluginCrashed, sentence or concluded, ErrorCode.WORKER_DIED)
         self._fail_everything()
         self._channel.free()
+        self._ended.set()
 
     def _turn(self) -> None:
         """Wait until there is something to do, and do all of it."""

@@ -1,5 +1,6 @@
 """A plugin written by hand, sharing no code with the client: each request runs in a thread of its own."""
 
+import contextlib
 import json
 import os
 import signal
@@ -227,6 +228,13 @@ class Functions:
         sys.stderr.write(text)
         sys.stderr.flush()
 
+    def stubborn(self, fn: Callback) -> None:
+        """Say so to the host, and go on until the process is killed; the end of the input does not end it."""
+        staying.set()
+        with contextlib.suppress(Failure):  # the host was interrupted at once
+            fn("stubborn")
+        threading.Event().wait()
+
     def exit(self, status: int) -> None:
         os._exit(status)
 
@@ -276,6 +284,7 @@ class Functions:
         return os.getpid()
 
 
+staying = threading.Event()
 functions = Functions()
 changed = threading.Condition(lock)
 
@@ -360,6 +369,8 @@ def main() -> None:
             send({"jsonrpc": "2.0", "id": message["id"]})
         else:
             threading.Thread(target=serve, args=(message,), daemon=True).start()
+    if staying.is_set():
+        threading.Event().wait()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -184,3 +185,36 @@ def test_peer_is_told_goodbye_before_the_end_of_its_input(write_peer: WritePeer,
     )
     plugin.unload(plugin.load("polite", path, scriptling=True))
     assert (tmp_path / "heard").read_text() == '["plugin.shutdown", null]'
+
+
+INTERRUPTED = """
+import sys, scriptling.plugin as plugin
+plugin.load("fake", sys.executable, scriptling=True, args={args!r})
+plugin.load("other", sys.executable, scriptling=True, args={args!r} + ["other"])
+print(plugin.call_function("fake", "pid"), plugin.call_function("other", "pid"), flush=True)
+plugin.call_function({called!r}, "stubborn", lambda text: print(text, flush=True))
+"""
+
+
+@pytest.mark.parametrize("called", ["fake", "other"])
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_with_a_call_in_flight_ends_program_and_plugins(called: str, times: int) -> None:
+    code = INTERRUPTED.format(args=FAKE_ARGS, called=called)
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as client:
+        assert client.stdout is not None
+        assert client.stderr is not None
+        pids = [int(pid) for pid in client.stdout.readline().split()]
+        while "stubborn" not in client.stdout.readline():
+            pass
+        client.send_signal(signal.SIGINT)
+        if times == 2:
+            while "KeyboardInterrupt" not in client.stderr.readline():
+                pass
+            client.send_signal(signal.SIGINT)
+        # Less than a plugin has that is not working for nobody.
+        client.communicate(timeout=8)
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -296,3 +297,19 @@ def test_closing_takes_no_longer_than_the_plugin_needs(fake: str) -> None:
     begun = time.monotonic()
     plugin.unload(fake)
     assert time.monotonic() - begun < 5
+
+
+def test_import_of_what_is_not_loaded_says_what_to_do(fake: str) -> None:
+    with pytest.raises(ModuleNotFoundError, match=r"No module named 'plugin.nothing': it is not loaded; scriptling"):
+        import_module("plugin.nothing")
+    plugin.unload(fake)
+    with pytest.raises(ModuleNotFoundError, match=r'scriptling.plugin.load\("fake", \.\.\.\) makes it importable'):
+        import_module("plugin.fake")
+
+
+def test_import_with_nothing_loaded_says_what_to_do(tmp_path: Path) -> None:
+    for command in (["-m", "scriptling", "-c", "import plugin.x"], ["-c", "import scriptling.plugin, plugin.x"]):
+        done = subprocess.run(
+            [sys.executable, *command], capture_output=True, text=True, cwd=tmp_path, check=False, timeout=50
+        )
+        assert "No module named 'plugin': no plugin is loaded; scriptling.plugin.load(" in done.stderr
