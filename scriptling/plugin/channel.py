@@ -92,6 +92,7 @@ class Unwritten(bytearray):
         :raises OSError: it cannot be written, now (``BlockingIOError`` and its like) or ever
         """
         while self:
-            with memoryview(self) as view:
-                written = write(view[:_MOST_AT_ONCE])
+            # Both are released even if writing fails: the bytes could not be changed as long as there is a view.
+            with memoryview(self) as all_of_it, all_of_it[:_MOST_AT_ONCE] as piece:
+                written = write(piece)
             del self[:written]
