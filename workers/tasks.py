@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from scriptling.runtime import counts
 from workers.departures import Departure
 from workers.frames import Call, Reply
 from workers.instances import Instance, Owner
@@ -79,7 +80,7 @@ class Ledger:
         timeouts = {_name(*work): number for work, number in self.timeouts.items()}
         self.timeouts.clear()
         self.unreported = False
-        return Report(objects, timings, timeouts)
+        return Report(objects, timings, timeouts, counts.take())
 
 
 def _name(class_name: str, method: str) -> str:

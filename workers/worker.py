@@ -23,19 +23,22 @@ from scriptling.evaluator import Evaluator
 from scriptling.log import LEVELS
 from scriptling.protocol.messages import FunctionCall, decode_params
 from scriptling.registry import Declaration, Handler
-from scriptling.runtime import context
+from scriptling.runtime import context, counts
 from scriptling.settings import Settings
 from workers import claims, frames, host_log
 from workers.asking import Asker, Scope, nothing
 from workers.fitness import Fitness
 from workers.frames import Call, Calls, Hello, Init, Kind, Ping, Reply, Stopped
 from workers.journal import Writer
+from workers.metrics import Report
 from workers.outcomes import check_size, encode_error, run_coroutine
 from workers.remote_objects import RemoteObjects
 from workers.sockets import Line
 
 _SHORT = 200_000  # ns; a call expected to take longer does not keep done replies waiting
 _OLD = 500_000  # ns that a done reply may wait for others
+
+_REPORT = 500_000_000  # ns between two reports of what was counted
 
 _encode_reply = msgspec.msgpack.Encoder().encode
 
@@ -108,6 +111,7 @@ class Worker:
         self._stopping = False
         self._fitness = Fitness(settings.max_rss)
         self._unfit = False
+        self._reported = 0
         self._thread = threading.get_ident()
         self._pid = os.getpid()
         self._asker = Asker(post.line, post.name, post.key, settings.max_depth)
@@ -121,18 +125,36 @@ class Worker:
         while not self._stopping:
             self._take_frame()
             self._work()
-            self._examine(time.monotonic_ns())
+            now = time.monotonic_ns()
+            self._examine(now)
+            if counts.operations and now - self._reported > _REPORT:
+                self._report(now)
+        if counts.operations:
+            self._report(time.monotonic_ns())
 
     def _examine(self, now: int) -> None:
         if not self._unfit and self._fitness.is_lost(now):
             self._unfit = True
             self._post.line.send(frames.encode(Stopped()))
 
+    def _report(self, now: int) -> None:
+        self._reported = now
+        self._post.line.send(frames.encode(Report(operations=counts.take())))
+
+    def _receive(self) -> bytes:
+        """Return the next frame; while there is none, say what has not been said of what was counted."""
+        if counts.operations:
+            frame = self._post.line.recv_within(_REPORT / 1e9)
+            if frame is not None:
+                return frame
+            self._report(time.monotonic_ns())
+        return self._post.line.recv()
+
     def _greet(self) -> None:
         self._post.line.send(frames.encode(Hello()))
 
     def _take_frame(self) -> None:
-        frame = frames.decode_for_child(self._post.line.recv())
+        frame = frames.decode_for_child(self._receive())
         if isinstance(frame, Calls):
             self._calls.extend(frame.calls)
         elif isinstance(frame, Init):

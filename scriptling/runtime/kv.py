@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
+from scriptling.runtime.counts import operations as _operations
 from scriptling.stores import registry
 from scriptling.stores.errors import StoreError, StoreFullError
 
@@ -66,6 +67,7 @@ class KV:
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return a copy of the value of a key, or the default if there is no such key."""
+        _operations["kv.get"] += 1
         return self._store.get(key, default)
 
     def set(self, key: str, value: Any, ttl: float = 0) -> None:
@@ -76,6 +78,7 @@ class KV:
         :raises ValueError: a value of more than 64 MiB, or nested in more than 128 lists and dicts, or a ttl below 0
         :raises StoreFullError: no room for it; what was there before stays
         """
+        _operations["kv.set"] += 1
         self._store.set(key, value, ttl)
 
     def incr(self, key: str, delta: int = 1) -> int:
@@ -83,6 +86,7 @@ class KV:
 
         :raises TypeError: the value, or the delta, is not an int (a bool is none)
         """
+        _operations["kv.incr"] += 1
         return self._store.incr(key, delta)
 
     def update(self, key: str, function: Callable[[Any], Any], default: Any = None) -> Any:
@@ -95,14 +99,17 @@ class KV:
         :raises TypeError: it returned a value of another type
         :raises StoreError: others were quicker 10,000 times
         """
+        _operations["kv.update"] += 1
         return self._store.update(key, function, default)
 
     def delete(self, key: str) -> bool:
         """Delete a key, and return whether it was there."""
+        _operations["kv.delete"] += 1
         return self._store.delete(key)
 
     def exists(self, key: str) -> bool:
         """Whether there is such a key."""
+        _operations["kv.exists"] += 1
         return self._store.exists(key)
 
     def keys(self, pattern: str = "*") -> list[str]:
@@ -110,14 +117,17 @@ class KV:
 
         :param pattern: ``*`` is any text, ``?`` one character, ``[abc]`` one of several, ``[!abc]`` any other
         """
+        _operations["kv.keys"] += 1
         return self._store.keys(pattern)
 
     def clear(self) -> None:
         """Delete all keys."""
+        _operations["kv.clear"] += 1
         self._store.clear()
 
     def ttl(self, key: str) -> float:
         """Return how many seconds a key has left: -1 for ever, -2 if there is no such key."""
+        _operations["kv.ttl"] += 1
         return self._store.ttl(key)
 
     def close(self) -> None:
