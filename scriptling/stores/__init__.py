@@ -8,6 +8,7 @@ takes back from whoever dies. Nobody is asked, so that an operation costs micros
 ``places``      which folder a store lives in; the private one of memory stores
 ``registry``    one :class:`Store` for each store and process, whoever asks for it; forks
 ``store``       the operations: keys, values, expiry, atomic updates
+``turns``       who may update a key next, when many want to
 ``environment`` one LMDB environment: transactions, growth, full disks, recovery
 ``records``     keys and values as bytes
 ``values``      which Python values may be stored, and how

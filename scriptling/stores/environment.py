@@ -5,6 +5,8 @@
 * A map that is too small is enlarged by whoever notices; other processes follow at their next transaction.
 * Writers take LMDB's lock, which the kernel takes from the dead. Inside a process they queue for a lock of ours first,
   so that the map is never exchanged under a transaction; reads have a lock of their own and never wait for a writer.
+* A durable commit flushes the pages under LMDB's lock and the head, which makes them count, after it: whoever waits for
+  that flush has it done for everybody who has committed meanwhile. The order keeps the file whole whenever power fails.
 * LMDB must not be open twice in a process, nor across a fork: :mod:`scriptling.stores.registry` sees to both.
 """
 
@@ -97,17 +99,37 @@ class Environment:
         with self._writing:
             if self._current is not None:
                 return action(self._current)  # a finaliser or signal handler in the middle of a write
-            for _ in range(_TRIES):
-                try:
-                    with self._begin(write=True) as self._current:
-                        return action(self._current)
-                except lmdb.Error as error:
-                    self._current = None
-                    with self._reading:
-                        self._recover(error)
-                finally:
-                    self._current = None
+            result = self._commit(action)
+        if self._durable:
+            self._flush()
+        return result
+
+    def _commit(self, action: Callable[[Any], T]) -> T:
+        for _ in range(_TRIES):
+            try:
+                with self._begin(write=True) as self._current:
+                    return action(self._current)
+            except lmdb.Error as error:
+                self._current = None
+                with self._reading:
+                    self._recover(error)
+            finally:
+                self._current = None
         raise StoreError(f"{self} cannot be written: it is being enlarged again and again; try again")
+
+    def _flush(self) -> None:
+        """Have the disk hold what was committed, by this process or by others: writers share flushes."""
+        opened = self._opened
+        try:
+            if opened is not None:
+                opened.sync(True)
+                return
+        except lmdb.Error:  # another thread has closed it
+            pass
+        try:
+            _flush_file(self._locate() / "data.mdb")
+        except OSError as error:
+            raise StoreError(f"{self} was written, but its disk fails: {error.strerror}") from None
 
     def clear(self) -> None:
         """Delete everything."""
@@ -138,9 +160,8 @@ class Environment:
     def _open_and_begin(self, **options: Any) -> Any:
         with self._reading:
             if self._opened is None:
-                self._opened = self._open()
-                self._main = self._opened.open_db()
-                self._begin = self._opened.begin
+                opened = self._open()
+                self._main, self._opened, self._begin = opened.open_db(), opened, opened.begin
             return self._begin(**options)
 
     def _open(self) -> lmdb.Environment:
@@ -150,19 +171,27 @@ class Environment:
             _reserve(folder / "lock.mdb", _LOCK_FILE)  # LMDB writes to it through a map
             with suppress(OSError):  # a full disk may hold what is to be read
                 _reserve(folder / "reserve", _RESERVE)
-            opened = lmdb.open(
-                str(folder),
-                map_size=self._map_size,
-                max_readers=_READERS,
-                max_spare_txns=1,
-                mode=0o600,
-                sync=self._durable,
-                metasync=self._durable,
-            )
+            opened = self._open_in(folder)
         except (OSError, lmdb.Error) as error:
             raise _failed_to_open(folder, error) from None
         opened.reader_check()  # slots of those who were killed
         return opened
+
+    def _open_in(self, folder: Path) -> lmdb.Environment:
+        size = self._map_size
+        while True:
+            try:
+                return lmdb.open(
+                    str(folder),
+                    map_size=size,
+                    max_readers=_READERS,
+                    max_spare_txns=1,
+                    mode=0o600,
+                    sync=self._durable,
+                    metasync=False,
+                )
+            except lmdb.MapResizedError:  # it has grown meanwhile
+                size *= 2
 
     def _recover(self, error: lmdb.Error) -> None:
         """Mend what can be mended, so that the transaction may be tried again.
@@ -214,6 +243,14 @@ class Environment:
 def _found(txn: Any, key: bytes) -> bytes | None:
     found: bytes | None = txn.get(key)
     return found
+
+
+def _flush_file(file: Path) -> None:
+    descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _reserve(file: Path, size: int) -> None:

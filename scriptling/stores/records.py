@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 DATA = b"k"
 EXPIRY = b"x"
-END_OF_DATA = b"l"
 MOST_KEY_BYTES = 65_535
 PLAIN = b"\0"  # flags of a record without expiry, and with a key that LMDB takes
 

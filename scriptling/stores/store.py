@@ -16,6 +16,7 @@ from scriptling.stores import records, values
 from scriptling.stores.environment import Environment
 from scriptling.stores.errors import StoreError
 from scriptling.stores.patterns import Pattern
+from scriptling.stores.turns import Turn
 
 _SWEEP_EVERY = 1.0  # seconds
 _SWEEP = 200  # expired records deleted by one write
@@ -88,12 +89,14 @@ class Store:
         :raises StoreError: others were quicker every time
         """
         stored = records.stored_key(key)
-        for _ in range(_MOST_TRIES):
+        turn = Turn(self.environment, stored)
+        while turn.lost < _MOST_TRIES:
+            turn.begin()
             record = self._live(self.environment.get(stored))
             value = function(default if record is None else values.decode(records.payload(record)))
             expiry = records.expiry_of(record) if record else 0
             new = records.header(stored, key, expiry) + values.encode(key, value)
-            if self.environment.write(partial(self._swap, stored, record, new, expiry)):
+            if self.environment.write(partial(self._swap, turn, record, new, expiry)):
                 return value
         raise StoreError(f"cannot update {key!r}: others changed it {_MOST_TRIES} times while the function ran")
 
@@ -155,10 +158,12 @@ class Store:
             txn.put(records.expiry_entry(expiry, stored), b"")
         self._sweep_at_times(txn)
 
-    def _swap(self, stored: bytes, old: bytes | None, new: bytes, expiry: int, txn: Any) -> bool:
-        if self._live(txn.get(stored)) != old:
+    def _swap(self, turn: Turn, old: bytes | None, new: bytes, expiry: int, txn: Any) -> bool:
+        if self._live(txn.get(turn.stored)) != old:
+            turn.lose(txn)
             return False
-        self._put(stored, new, expiry, txn)
+        turn.win(txn)
+        self._put(turn.stored, new, expiry, txn)
         return True
 
     @staticmethod

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -43,6 +45,7 @@ class Counter:
     def see(self): return kv.default.get("setup")
 """
 FULL = getattr(pytest.mark, FULL_SCALE)
+LONG = [FULL, pytest.mark.timeout(600)]
 MEMORY, PERSISTENT = ":memory:shared", "store"
 
 
@@ -57,7 +60,7 @@ def test_counters_of_four_workers_are_exact(serve: Serve, times: int) -> None:
 
 
 @pytest.mark.parametrize("name", [MEMORY, PERSISTENT])
-@pytest.mark.parametrize(("writes", "kills"), [(1_000, 20), pytest.param(10_000, 100, marks=FULL)])
+@pytest.mark.parametrize(("writes", "kills"), [(1_000, 20), pytest.param(10_000, 100, marks=LONG)])
 def test_acknowledged_writes_of_killed_workers_are_whole(
     serve: Serve, tmp_path: Path, name: str, writes: int, kills: int
 ) -> None:
@@ -141,3 +144,16 @@ def work():
 """
     )
     assert [server.call("work"), server.call("work")] == [3, 6]
+
+
+@pytest.mark.parametrize(("kills", "writes"), [(30, 500), pytest.param(100, 10_000, marks=LONG)])
+def test_writers_killed_at_random_lose_no_write_and_hold_nobody_up(tmp_path: Path, kills: int, writes: int) -> None:
+    """Faults, check 38; the figures of a run are in the guide."""
+    result = subprocess.run(
+        [sys.executable, "-m", "tests.faults.killing", str(tmp_path), str(kills), str(writes)],
+        cwd=Path(__file__).parent.parent.parent, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    acknowledged, torn, longest = result.stdout.split()
+    assert int(acknowledged) >= writes / 3
+    assert torn == "[]"
+    assert float(longest) < 10_000

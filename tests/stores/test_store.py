@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import enum
 import math
+import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +16,7 @@ from scriptling.stores import records
 from scriptling.stores import store as store_module
 from scriptling.stores.errors import StoreError
 from scriptling.stores.store import Store
+from scriptling.stores.turns import Turn
 from tests.stores.conftest import Clock
 
 
@@ -354,3 +357,31 @@ def test_a_finaliser_may_write_in_the_middle_of_a_write(store: Store) -> None:
 
     store.environment.write(write)
     assert store.keys() == ["inner", "outer"]
+
+
+def test_an_update_that_loses_often_makes_other_updates_wait(store: Store) -> None:
+    others: list[threading.Thread] = []
+    seen = []
+
+    def function(value: int) -> int:
+        seen.append(value)
+        if len(seen) < 10:
+            store.incr("k")
+        elif len(seen) == 10:
+            others.append(threading.Thread(target=store.update, args=("k", lambda value: value + 100)))
+            others[0].start()
+        return value + 1
+
+    assert store.update("k", function, 0) == 10
+    others[0].join()
+    assert seen == list(range(10))
+    assert store.get("k") == 110
+    assert entries(store) == 1
+
+
+def test_a_claim_of_the_dead_ends_by_itself(store: Store) -> None:
+    turn = Turn(store.environment, records.stored_key("k"), lost=7, began=time.monotonic_ns())
+    store.environment.write(turn.lose)
+    assert entries(store) == 1
+    assert store.update("k", lambda value: value + 1, 0) == 1
+    assert entries(store) == 1
