@@ -231,13 +231,10 @@ class Dispatcher:
         settled = []
         for reply in replies:
             ticket = lane.assigned.pop(reply.seq, None)
-            if ticket is None:
-                continue
-            lane.ahead -= ticket.estimate
-            self.held_bytes -= len(ticket.params) + TICKET
-            self._measure(ticket.target, max(0, reply.elapsed - lane.parked_for), reply.failed)
-            settled.append((ticket, reply))
+            if ticket is not None:
+                settled.append((ticket, reply))
         if settled:
+            self._measure(settled, lane)
             self.assigned -= len(settled)
             lane.held = lane.asks
             lane.parked_for = 0
@@ -249,12 +246,23 @@ class Dispatcher:
         if self.asking:
             self.over += [ticket.seq for ticket, _ in settled if ticket.seq in self.asking]
 
-    def _measure(self, target: str, elapsed: int, failed: bool) -> None:
-        timing = self._timings.get(target)
-        if timing is None:
-            timing = self._timings[target] = Timing(elapsed)
-        timing.expected += (elapsed - timing.expected) // _SMOOTHING
-        timing.note(elapsed, failed)
+    def _measure(self, settled: list[tuple[Ticket, Reply]], lane: Lane) -> None:
+        timings, parked_for = self._timings, lane.parked_for
+        ahead = size = 0
+        for ticket, reply in settled:
+            ahead += ticket.estimate
+            size += len(ticket.params)
+            elapsed = max(0, reply.elapsed - parked_for) if parked_for else reply.elapsed
+            timing = timings.get(ticket.target)
+            if timing is None:
+                timing = timings[ticket.target] = Timing(elapsed)
+            timing.expected += (elapsed - timing.expected) // _SMOOTHING
+            timing.total += elapsed
+            timing.by_size[elapsed.bit_length()] += 1
+            if reply.failed:
+                timing.errors += 1
+        lane.ahead -= ahead
+        self.held_bytes -= size + TICKET * len(settled)
 
     def done_in_store(self, replies: Iterable[Reply]) -> list[tuple[Ticket, Reply]]:
         """Settle what the object store has answered."""
