@@ -24,84 +24,17 @@ from operator import attrgetter
 from scriptling.errors import RpcError
 from scriptling.protocol.jsonrpc import encode_error_object
 from workers.frames import Reply
+from workers.lanes import HORIZON, Lane
 from workers.metrics import Metrics, Outcome, Timing
 from workers.tickets import Caller, Ticket, is_withdrawn_with
 
-HORIZON = 1_000_000  # ns of work that may lie ahead of a worker
-_LOW = HORIZON // 2  # ns; a worker is given more only when less than this is left, so that frames stay large
 _UNKNOWN = 2 * HORIZON + 1  # ns; what has not been measured shares a worker with nothing
-LONG = 5 * HORIZON  # ns of one call, from which on others should not have to wait for its worker
 MOST_AHEAD = 256  # calls; the claim pipe and the journal are sized for it
 STALL = 5_000_000_000  # ns without any answer from the host until calls behind waiting ones are refused
 _NEAR = 64  # calls at the head of the queue that are looked at for short ones
 MOST_HELD = 64 << 20  # bytes
 TICKET = 600  # bytes that a ticket takes beside its parameters
 _SMOOTHING = 8  # a new measurement counts one part in this many
-
-
-class Lane:
-    """One worker as the dispatcher sees it.
-
-    :ivar assigned: what was handed to it and is not settled, in order of handing out
-    :ivar ahead: estimated ns of all that
-    :ivar held: it gets nothing more until it has answered: it is stuck, or its call asks for something
-    :ivar waiting: how many of its questions to the host or the store are open
-    :ivar parked: how many of its questions that block on other calls are open
-    :ivar parked_since: ns of the clock at which it was parked
-    :ivar parked_for: ns that its running call was parked before that
-    :ivar answers: how many of its questions that may park it were answered in its life
-    :ivar retired: it gets nothing more at all
-    :ivar settled: calls answered in its life
-    """
-
-    __slots__ = (
-        "ahead", "answers", "assigned", "held", "name", "parked", "parked_for", "parked_since", "retired", "settled",
-        "waiting",
-    )  # fmt: skip
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.assigned: dict[int, Ticket] = {}
-        self.ahead = 0
-        self.held = False
-        self.waiting = 0
-        self.parked = 0
-        self.parked_since = 0
-        self.parked_for = 0
-        self.answers = 0
-        self.retired = False
-        self.settled = 0
-
-    @property
-    def has_room(self) -> bool:
-        """Whether it is to be given more: it has little left, or nothing behind one call of ordinary length."""
-        if self.held or self.retired:
-            return False
-        return self.ahead <= _LOW or (len(self.assigned) == 1 and self.ahead <= 2 * HORIZON)
-
-    @property
-    def is_long(self) -> bool:
-        """Whether it is in a call that is long, waits, or is known to become long."""
-        return self.held or self.ahead > LONG
-
-    @property
-    def idle(self) -> bool:
-        """Whether nothing is assigned to it."""
-        return not self.assigned
-
-    @property
-    def state(self) -> str:
-        """What its worker is doing, in a word."""
-        if self.retired:
-            return "ending"
-        if self.asks:
-            return "parked" if self.parked else "waiting"
-        return "busy" if self.assigned else "idle"
-
-    @property
-    def asks(self) -> bool:
-        """Whether any of its questions is open."""
-        return self.waiting > 0 or self.parked > 0
 
 
 class Dispatcher:

@@ -15,8 +15,9 @@ from scriptling.errors import ErrorCode, RpcError
 from scriptling.settings import Settings
 from workers import frames, journal
 from workers.claims import Claims
-from workers.dispatch import Dispatcher, Lane
+from workers.dispatch import Dispatcher
 from workers.frames import Calls, Ping, Replies, Reply, Stop
+from workers.lanes import Lane
 from workers.relay import Loss
 from workers.supervisor import Child, Supervisor
 from workers.tickets import Caller, Ticket

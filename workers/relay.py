@@ -22,8 +22,9 @@ import msgspec
 from scriptling.errors import ErrorCode, RpcError
 from scriptling.protocol.jsonrpc import encode_error_object
 from workers import frames
-from workers.dispatch import Dispatcher, Lane
+from workers.dispatch import Dispatcher
 from workers.frames import Answer, Ask, Flag, Want
+from workers.lanes import Lane
 from workers.service import TOO_DEEP
 from workers.session import Session
 from workers.tickets import Ticket

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tests.workers.fakes import make_reply, make_ticket
-from workers.dispatch import HORIZON, MOST_AHEAD, STALL, Dispatcher, Lane
+from workers.dispatch import MOST_AHEAD, STALL, Dispatcher
+from workers.lanes import HORIZON, Lane
 from workers.tickets import Ticket
 
 

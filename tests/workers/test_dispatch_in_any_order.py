@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.workers.fakes import Listener, make_reply, make_ticket
-from workers.dispatch import HORIZON, MOST_AHEAD, TICKET, Dispatcher, Lane
+from workers.dispatch import MOST_AHEAD, TICKET, Dispatcher
 from workers.frames import Reply
+from workers.lanes import HORIZON, Lane
 from workers.tickets import Ticket
 
 

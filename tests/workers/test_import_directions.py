@@ -16,6 +16,7 @@ PURE = [
     "dispatch",
     "ending",
     "frames",
+    "lanes",
     "metrics",
     "opening",
     "owners",

@@ -16,9 +16,10 @@ from scriptling.errors import ErrorCode, RpcError
 from scriptling.settings import Settings
 from tests.workers.fakes import FakeNursery, Listener, make_reply, make_ticket
 from workers import claims, frames
-from workers.dispatch import Dispatcher, Lane
+from workers.dispatch import Dispatcher
 from workers.frames import Calls, Ping, Replies, Reply, Stop
 from workers.journal import Writer
+from workers.lanes import Lane
 from workers.nursery import Role
 from workers.pool import STUCK, Pool, describe_death
 from workers.supervisor import Child, Supervisor

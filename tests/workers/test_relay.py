@@ -13,8 +13,9 @@ from scriptling.errors import ErrorCode, RpcError
 from scriptling.protocol.jsonrpc import parse
 from tests.workers.fakes import make_reply
 from workers import frames
-from workers.dispatch import Dispatcher, Lane
+from workers.dispatch import Dispatcher
 from workers.frames import Answer, Ask, Flag, Kind, Log, Reply, Want
+from workers.lanes import Lane
 from workers.relay import Loss, Question, Relay
 from workers.responders import HostResponder, StoreResponder
 from workers.service import Service
