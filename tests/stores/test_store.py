@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from scriptling.stores import records
+from scriptling.stores import records, turns
 from scriptling.stores import store as store_module
 from scriptling.stores.errors import StoreError
 from scriptling.stores.store import Store
@@ -359,7 +359,8 @@ def test_a_finaliser_may_write_in_the_middle_of_a_write(store: Store) -> None:
     assert store.keys() == ["inner", "outer"]
 
 
-def test_an_update_that_loses_often_makes_other_updates_wait(store: Store) -> None:
+def test_an_update_that_loses_often_makes_other_updates_wait(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "_now", lambda: 1)  # claims do not end
     others: list[threading.Thread] = []
     seen = []
 
