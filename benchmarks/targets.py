@@ -101,6 +101,9 @@ TARGETS: tuple[Target, ...] = (
     Target("10,000 ints echoed", 8.0, "ms", False, value(Figure("payloads", "10,000 ints"))),
     Target("1,000 dicts echoed", 15.0, "ms", False, value(Figure("payloads", "1,000 dicts of ten strings"))),
     Target("1 MB string echoed", 5.0, "ms", False, value(Figure("payloads", "a string of 1 MB"))),
+    Target("kv.get in a handler", 10.0, "µs", False, value(Figure("kv", "get"))),
+    Target("kv.set in a handler", 10.0, "µs", False, value(Figure("kv", "set"))),
+    Target("kv.get among 1,000,000 keys", 15.0, "µs", False, value(Figure("kv", "get among 1,000,000 keys"))),
     Target("fib(20), 2 workers against 1", 1.8, "×", True, value(Figure("cpu", "fib(20)", OURS, "speed-up"))),
     Target(
         "fast calls' 99th percentile among slow ones",

@@ -19,6 +19,7 @@ PRINTED = {
     "classes": "Hello, world\nGoodbye, world\n2\n",
     "callbacks": "[2, 4, 6]\nerror: 3 is too large\n",
     "stateful": "1.0.0\nHello, Ada (1)\nHello, Grace (1)\n",
+    "shared_state": "Hello, Ada (1)\nHello, Ada (2)\n102\n['Ada', 'Alan', 'Grace']\n",
     "decorators": "100.0\n100.0\n60.0\n42\n12\n",
     "single_file": "12\n",
 }

@@ -7,8 +7,8 @@ plugin.register_function("echo", "handlers.echo")
 plugin.register_function("fib", "work.fib")
 plugin.register_function("pause", "work.pause")
 plugin.register_function("repeat", "work.repeat")
-plugin.register_function("kv_set", "stores.kv_set")
-plugin.register_function("kv_get", "stores.kv_get")
+for operation in ("get", "set", "incr", "update", "set_durable", "get_among_many"):
+    plugin.register_function(f"kv_{operation}", f"stores.kv_{operation}")
 plugin.register_class("work.Counter")
 
 runtime.start_server()

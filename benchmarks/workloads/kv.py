@@ -10,15 +10,23 @@ from benchmarks.model import Case, Measure, Metric, PeerFailed, Unavailable, Wor
 from benchmarks.server import Command
 from benchmarks.stage import Stage
 
-TIMES = 2000
+_CASES = {
+    "get": ("kv_get", 2000),
+    "set": ("kv_set", 2000),
+    "incr": ("kv_incr", 2000),
+    "update": ("kv_update", 2000),
+    "durable set": ("kv_set_durable", 50),
+    "get among 1,000,000 keys": ("kv_get_among_many", 2000),
+}
+"""What is measured: the handler, and how often it does it in one call, of which the median counts."""
 OPERATION = Metric("time", "µs", False)
 
 
-def _measure(stage: Stage, function: str, command: Command) -> Measure:
+def _measure(stage: Stage, function: str, times: int, command: Command) -> Measure:
     server = stage.server(command)
 
     def measure(_: float) -> dict[str, float]:
-        params = {"name": function, "args": wire.values(TIMES)}
+        params = {"name": function, "args": wire.values(times)}
         return {"time": float(server.ask("function.call", params)["value"]) * 1e6}
 
     try:
@@ -29,8 +37,8 @@ def _measure(stage: Stage, function: str, command: Command) -> Measure:
 
 
 def _cases(stage: Stage) -> Iterator[Case]:
-    for case in ("get", "set"):
-        offers = stage.of_servers(partial(_measure, stage, f"kv_{case}"))
+    for case, (function, times) in _CASES.items():
+        offers = stage.of_servers(partial(_measure, stage, function, times))
         yield Case(case, stage.gather(case, offers), (OPERATION,))
 
 
