@@ -7,6 +7,7 @@ import os
 import pickle
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -245,6 +246,13 @@ def test_redis_without_a_server_is_an_error_that_names_it_without_its_password(t
     with pytest.raises(kv.StoreError, match=r"redis://127\.0\.0\.1:1/0 failed") as caught:
         store.get("k")
     assert "secret" not in f"{caught.value}{store!r}"
+
+
+def test_redis_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "redis", None)
+    monkeypatch.delitem(sys.modules, "scriptling.stores.redis_store", raising=False)
+    with pytest.raises(kv.StoreError, match=r"pip install 'scriptling\[redis\]'"):
+        kv.open("redis://localhost")
 
 
 def test_what_others_wrote_into_redis_is_not_guessed(redis_url: str) -> None:
