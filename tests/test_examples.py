@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.wire.network import on_a_port
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("SCRIPTLING_")} | {
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -22,7 +24,15 @@ PRINTED = {
     "shared_state": "Hello, Ada (1)\nHello, Ada (2)\n102\n['Ada', 'Alan', 'Grace']\n",
     "decorators": "100.0\n100.0\n60.0\n42\n12\n",
     "single_file": "12\n",
+    "async_client": "HELLO\n['A', 'B', 'C']\n['Katze', 'Hund']\n6\ntoo late\n",
 }
+# Runs a client, but loads its plugins from a URL.
+ELSEWHERE = """
+import runpy, scriptling.plugin as plugin
+load = plugin.load
+plugin.load = lambda name, path, scriptling, args=None: load(name, {url!r}, scriptling)
+runpy.run_path({client!r}, run_name="__main__")
+"""
 
 
 def run(*command: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -40,13 +50,32 @@ def run(*command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_every_example_has_its_expectation() -> None:
-    assert {path.parent.name for path in EXAMPLES.glob("*/client.py")} == set(PRINTED)
+    assert {path.parent.name for path in EXAMPLES.glob("*/client.py")} == {*PRINTED, "remote"}
 
 
 @pytest.mark.parametrize("name", PRINTED)
 def test_example_in_a_scriptling_script(name: str, tmp_path: Path) -> None:
     done = run(sys.executable, "-m", "scriptling", str(EXAMPLES / name / "client.py"), folder=tmp_path)
     assert (done.stdout, done.returncode) == (PRINTED[name], 0), done.stderr
+
+
+def elsewhere(name: str, scheme: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the client of an example against its server on a port."""
+    setup = next(path for path in (EXAMPLES / name).glob("*.py") if "plugin_srv.serve(" in path.read_text())
+    with on_a_port(setup, environment=ENVIRONMENT) as port:
+        url = f"{scheme}://{port.address[0]}:{port.address[1]}/json-rpc"
+        code = ELSEWHERE.format(url=url, client=str(EXAMPLES / name / "client.py"))
+        return run(sys.executable, "-c", code, folder=folder)
+
+
+@pytest.mark.parametrize("name", sorted({*PRINTED} - {"callbacks", "async_client"}))
+def test_example_over_http_prints_the_same(name: str, tmp_path: Path) -> None:
+    done = elsewhere(name, "http", tmp_path)
+    assert (done.stdout, done.returncode) == (PRINTED[name], 0), done.stderr
+
+
+def test_example_with_callbacks_over_http_says_why_not(tmp_path: Path) -> None:
+    assert "callbacks are not supported over http json-rpc transport" in elsewhere("callbacks", "http", tmp_path).stderr
 
 
 def test_example_in_plain_python(tmp_path: Path) -> None:

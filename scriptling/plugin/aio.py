@@ -16,7 +16,7 @@ from typing import Any, Self, cast
 from urllib.parse import urlsplit
 
 from scriptling.errors import PluginCallError, PluginError
-from scriptling.plugin.access import CLOSE_GRACE, INTERRUPTED_GRACE, Access, open_channel
+from scriptling.plugin.access import CLOSE_GRACE, Access, open_channel
 from scriptling.plugin.channel import Channel
 from scriptling.plugin.codec import PlainCodec, PluginCodec, Prepared, function_requests, raise_first
 from scriptling.plugin.handshake import agreed, described, failed, handshake
@@ -171,8 +171,7 @@ class AsyncPlugin:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
-        interrupted = kind is not None and not issubclass(kind, Exception)
-        await self.close(INTERRUPTED_GRACE if interrupted else CLOSE_GRACE)
+        await self.close()
 
 
 class _Owner:

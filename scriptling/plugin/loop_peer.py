@@ -13,6 +13,7 @@ from functools import partial
 from typing import Protocol, cast
 
 from scriptling.errors import ErrorCode, PluginCrashed, PluginError, PluginTimeout
+from scriptling.plugin.access import INTERRUPTED_GRACE
 from scriptling.plugin.calls import AnyPeer, Call, Callback, Invocation, shown
 from scriptling.plugin.channel import Channel
 from scriptling.plugin.conversation import Conversation
@@ -101,6 +102,7 @@ class LoopPeer:
         self._ended = self._loop.create_future()
         self._heartbeat: asyncio.TimerHandle | None = None
         self._watching = False
+        self._interrupted = False
         for fd in channel.inputs:
             self._loop.add_reader(fd, self._receive, fd)
         self._settle()
@@ -131,6 +133,9 @@ class LoopPeer:
         except TimeoutError:
             what = f"did not answer {shown(requests[0])} within {timeout or 0:g} seconds"
             raise PluginTimeout(f"{self.label} {what}{self._channel.report()}", ErrorCode.TIMED_OUT) from None
+        except asyncio.CancelledError:
+            self._interrupted = True
+            raise
         finally:
             if not call.done:
                 self._conversation.abandon(call)
@@ -149,15 +154,18 @@ class LoopPeer:
         """Nothing is needed."""
 
     async def close(self, grace: float) -> None:
-        """Say goodbye, close the output when the calls of other tasks are through, and end the conversation."""
+        """Say goodbye, close the output when the calls of other tasks are through, and end the conversation.
+
+        A plugin that still works on what a cancelled task has asked for is not waited for long.
+        """
         if self._ending is None:
             self._conversation.begin_closing(TaskCall([], False, {}))
             self._settle()
+        soon = min(grace, INTERRUPTED_GRACE)
         try:
-            async with asyncio.timeout(grace):
-                await asyncio.shield(self._ended)
-        except TimeoutError:
-            pass
+            await asyncio.wait([self._ended], timeout=soon)
+            if not self._ended.done() and not (self._interrupted and self._conversation.deserted):
+                await asyncio.wait([self._ended], timeout=grace - soon)
         finally:
             if not self._ended.done():
                 await asyncio.shield(self._loop.run_in_executor(None, self._channel.stop, 0))

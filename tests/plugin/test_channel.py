@@ -21,7 +21,8 @@ def test_bytes_wait_until_they_are_taken() -> None:
     waiting += b"abcdef"
     with pytest.raises(BlockingIOError):
         waiting.drain(take)
-    assert (taken, waiting) == (b"abcd", b"ef")
+    assert bytes(taken) == b"abcd"
+    assert bytes(waiting) == b"ef"
 
 
 def test_bytes_can_be_changed_while_a_failure_to_write_them_is_handled() -> None:
@@ -34,7 +35,7 @@ def test_bytes_can_be_changed_while_a_failure_to_write_them_is_handled() -> None
         waiting.drain(fail)
     except BrokenPipeError:
         waiting.clear()
-    assert waiting == b""
+    assert not waiting
 
 
 def test_end_of_a_pipe_is_readable() -> None:
