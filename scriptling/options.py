@@ -245,6 +245,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             "seconds without use until an object made over HTTP is destroyed, 0 for never (default: 600)",
             seconds,
         ),
+        _setting("max-tasks", "max_tasks", "N", "background tasks that run at once (default: 64)", whole(1, 10_000)),
         _setting(
             "max-parked", "max_parked", "N", "calls that may wait for other calls (default: 2000)", whole(0, 10_000)
         ),

@@ -46,6 +46,7 @@ class Settings(NamedTuple):
     sandbox: bool = False
     allowed_paths: tuple[str, ...] = ()  # absolute files and folders; those that may only be read end with ":ro"
     no_network: bool = False
+    max_tasks: int = 64  # background tasks that run at once
     reload: bool = False
     show_traceback: bool = True
     log_level: str = "info"

@@ -14,7 +14,7 @@ from scriptling import log
 from scriptling.builtins import install_builtins
 from scriptling.evaluator import Evaluator
 from scriptling.stores import places
-from workers import memory, setup
+from workers import memory, setup, task
 from workers.asking import Asker
 from workers.confinement.process import confine_process, confine_thread
 from workers.fitness import limit_memory
@@ -87,6 +87,8 @@ def _play_role(home: Home, request: Spawn, descriptors: list[int], line: Line) -
         return setup.run(home.settings, line, Asker(line, request.name, home.key, home.settings.max_depth))
     evaluator = Evaluator(home.settings.import_path, home.settings.reload)
     evaluator.install()
+    if request.role == Role.TASK:
+        return task.run(home.settings, line, Asker(line, request.name, home.key, home.settings.max_depth), evaluator)
     if request.role == Role.STORE:
         ObjectStore(request.name, home.key, line, home.settings, request.generation).run(evaluator)
     else:

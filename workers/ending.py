@@ -1,7 +1,8 @@
 """The order in which a server ends, as a pure state machine: the clock and the facts are arguments.
 
-Calls first, then the objects (their ``__del__`` may still use what the setup script holds), then the setup script's own
-clean-up, then the last answers out. Each step has a share of the grace period, so that no step can take all of it.
+Calls first; then background tasks, which were told at the beginning; then the objects, whose ``__del__`` may still use
+what the setup script holds; then the setup script's own clean-up; then the last answers out. Each step has a share of
+the grace period, so that no step can take all of it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from enum import IntEnum
 SETUP_FAILED = 3
 """Exit code of a server whose setup script failed, or declared nothing to serve (cli.md, exit codes)."""
 
+_TASKS = 3.0  # seconds for tasks to notice that the server stops, and to clean up
+_LEAST_FOR_TASKS = 0.15  # they were told when the end began
 _OBJECTS = 3.0  # seconds for all __del__ together
 _LEAST = 0.5  # seconds that every step gets, however late it is
 _FLUSH = 1.0  # seconds for a host to read the last answers
@@ -22,10 +25,11 @@ class Phase(IntEnum):
 
     SERVING = 0
     DRAINING = 1
-    DESTROYING = 2
-    CLEANING_UP = 3
-    FLUSHING = 4
-    OVER = 5
+    STOPPING_TASKS = 2
+    DESTROYING = 3
+    CLEANING_UP = 4
+    FLUSHING = 5
+    OVER = 6
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class Facts:
     """What of each step is still to be done."""
 
     calls_pending: bool
+    tasks_running: bool
     store_running: bool
     setup_running: bool
     output_waiting: bool
@@ -74,6 +79,7 @@ class Ending:
         """Go one step further if the present one is done or out of time; return whether that was so."""
         todo = {
             Phase.DRAINING: facts.calls_pending,
+            Phase.STOPPING_TASKS: facts.tasks_running,
             Phase.DESTROYING: facts.store_running,
             Phase.CLEANING_UP: facts.setup_running,
             Phase.FLUSHING: facts.output_waiting,
@@ -85,6 +91,8 @@ class Ending:
         return True
 
     def _time_for(self, phase: Phase, now: float) -> float:
+        if phase == Phase.STOPPING_TASKS:
+            return min(now + _TASKS, max(self._end_by, now + _LEAST_FOR_TASKS))
         if phase == Phase.DESTROYING:
             return min(now + _OBJECTS, max(self._end_by, now + _LEAST))
         if phase == Phase.CLEANING_UP:

@@ -18,6 +18,7 @@ import msgspec
 
 from scriptling.protocol.messages import ClassSchema, FunctionSchema
 from scriptling.registry import Declaration
+from scriptling.tasks import Outcome, TaskSpec
 from workers.metrics import Report
 
 
@@ -101,6 +102,16 @@ class Started(msgspec.Struct, array_like=True, frozen=True, tag="started"):
     """To setup: the server answers calls from now on."""
 
 
+class Run(msgspec.Struct, array_like=True, frozen=True, tag="run"):
+    """To the process of a task, which exists for this one: run it."""
+
+    spec: TaskSpec
+
+
+class Noted(msgspec.Struct, array_like=True, frozen=True, tag="noted"):
+    """To the process of a task: what came of it is known, so that it may end."""
+
+
 class Ping(msgspec.Struct, array_like=True, frozen=True, tag="ping"):
     """To a worker: say hello again, so that it is known to live."""
 
@@ -116,7 +127,10 @@ class Withdraw(msgspec.Struct, array_like=True, frozen=True, tag="withdraw"):
 
 
 class Stop(msgspec.Struct, array_like=True, frozen=True, tag="stop"):
-    """End in order: a worker at once, the store after every ``__del__``, setup after its script's clean-up."""
+    """End in order.
+
+    A worker does at once, a task when it notices, the store after every ``__del__``, setup after its script's clean-up.
+    """
 
 
 # Children to the front-end
@@ -152,6 +166,12 @@ class Stopped(msgspec.Struct, array_like=True, frozen=True, tag="stopped"):
     """From setup or store: done with everything that :class:`Stop` asked for."""
 
     exit_code: int = 0
+
+
+class Ran(msgspec.Struct, array_like=True, frozen=True, tag="ran"):
+    """From the process of a task: what came of it."""
+
+    outcome: Outcome
 
 
 # On the relay socket
@@ -214,8 +234,8 @@ class Answer(msgspec.Struct, array_like=True, frozen=True, tag="answer"):
     payload: bytes
 
 
-ToChild = Calls | Init | Started | Ping | Withdraw | Stop
-FromChild = Replies | Hello | Registered | Classes | Report | Stopped
+ToChild = Calls | Run | Noted | Init | Started | Ping | Withdraw | Stop
+FromChild = Replies | Ran | Hello | Registered | Classes | Report | Stopped
 
 _FAULTS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 

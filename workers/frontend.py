@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import time
 from collections.abc import Callable
 
@@ -22,6 +23,9 @@ from workers.words import counted
 
 _GLANCE = 0.005  # seconds between looks at workers that have work behind what they do
 _LOOK = 0.05  # seconds between looks at workers that do one thing
+
+_STUCK = 1_000_000_000  # ns that calls may wait for one another while the server ends
+_INTERRUPTED = 1.0  # seconds that a task has to end in when it is interrupted
 
 _log = logging.getLogger("scriptling.server")
 
@@ -47,6 +51,7 @@ class FrontEnd:
         self.life = Life(home.settings, self.dispatcher, time.monotonic, self._begin)
         self._staff = Staff(home, hub, nursery, loop, self.dispatcher, self.life)
         self._next_look = 0
+        self._stuck_since = 0
 
     @property
     def metrics(self) -> Metrics:
@@ -113,23 +118,41 @@ class FrontEnd:
         ending = self.life.ending
         self._staff.look(now, may_start=ending.phase <= Phase.DRAINING)
         self.life.refuse_stalled(now)
+        if ending.begun:
+            self._staff.tasks.stop()
+            self._hurry(now)
         while ending.advance(now / 1e9, self._facts()):
             self._enter(ending.phase)
+
+    def _hurry(self, now: int) -> None:
+        """Let calls go on in vain that wait for one another, for nobody else will come; interrupt tasks in time."""
+        ending, staff = self.life.ending, self._staff
+        if ending.phase != Phase.DRAINING or not staff.all_parked:
+            self._stuck_since = now
+        elif now - self._stuck_since > _STUCK:
+            staff.release_parked()
+        if ending.phase == Phase.STOPPING_TASKS and (ending.next_deadline() or 0) - now / 1e9 < _INTERRUPTED:
+            staff.signal_tasks(signal.SIGINT)
 
     def _facts(self) -> Facts:
         return Facts(
             calls_pending=self.life.undecided or self.dispatcher.pending > 0,
+            tasks_running=self._staff.tasks.running,
             store_running=not self._staff.store.stopped,
             setup_running=bool(self._staff.supervisor.of(Role.SETUP)),
             output_waiting=self.output_waits(),
         )
 
     def _enter(self, phase: Phase) -> None:
-        if phase == Phase.DESTROYING:
+        staff = self._staff
+        if phase == Phase.STOPPING_TASKS:
             self.life.cut_off()
-            self._staff.store.stop()
+            staff.tasks.interrupt()
+        elif phase == Phase.DESTROYING:
+            staff.signal_tasks(signal.SIGKILL)
+            staff.store.stop()
         elif phase == Phase.CLEANING_UP:
-            self._staff.stop_setup()
+            staff.stop_setup()
 
     def _patience(self, now: float) -> float | None:
         patience, question = self._patience_for_children(now), self._staff.relay.next_deadline

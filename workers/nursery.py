@@ -39,6 +39,7 @@ class Role(IntEnum):
     SETUP = 0
     STORE = 1
     WORKER = 2
+    TASK = 3
 
 
 class Spawn(msgspec.Struct, array_like=True, frozen=True, tag="spawn"):

@@ -33,6 +33,7 @@ class SetupServer:
         self.started = False
         self._line = line
         self._stopped = False
+        self._waiting: list[Callable[[], None]] = []
 
     def start(self, wait: bool) -> None:
         """Register what was declared; return when the server runs, or with ``wait`` when it has stopped.
@@ -41,8 +42,18 @@ class SetupServer:
         """
         if not self.started:
             self._register()
+            waiting, self._waiting = self._waiting, []
+            for action in waiting:
+                action()
         while wait and not self._stopped:
             self._take(frames.decode_for_child(self._line.recv()))
+
+    def when_started(self, action: Callable[[], None]) -> None:
+        """Do something as soon as the server has started."""
+        if self.started:
+            action()
+        else:
+            self._waiting.append(action)
 
     def _register(self) -> None:
         declaration = self.registry.freeze()

@@ -6,16 +6,18 @@ import logging
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
+from scriptling.errors import ErrorCode, RpcError
 from workers import frames, reactor
 from workers.dispatch import Dispatcher
-from workers.frames import Classes, FromChild, Hello, Registered, Replies, Started, Stop, Stopped, Want
+from workers.frames import Classes, FromChild, Hello, Ran, Registered, Replies, Started, Stop, Stopped, Want
 from workers.home import Home
 from workers.life import Life
 from workers.metrics import Report
-from workers.nursery import Born, Died, Nursery, NurseryLostError, Role
+from workers.nursery import Born, Died, Kill, Nursery, NurseryLostError, Role
 from workers.pool import Pool
 from workers.reactor import Watcher
 from workers.relay import Loss, Relay
@@ -24,11 +26,14 @@ from workers.sockets import Hub
 from workers.store_link import StoreLink
 from workers.supervisor import Child, CrashLoopError, Supervisor
 from workers.sync_responder import SyncResponder
+from workers.task_link import TaskLink
 from workers.tickets import Caller
 
 _FAULT = 1  # exit code of a server that cannot go on
 _MOST_FOR_SHORT_CALLS = 16  # workers lent because others are in long calls
 _MOST_BIRTHS = 8  # asked of the nursery at one look, so that its queue never fills
+
+_SHUTTING_DOWN = RpcError(ErrorCode.SHUTTING_DOWN, "the plugin is shutting down, and what this waits for has not come")
 
 _log = logging.getLogger("scriptling.staff")
 
@@ -38,6 +43,7 @@ class Staff:
 
     :param life: is told what setup and store have to say, and when the server cannot go on
     :ivar relay: the questions of running calls
+    :ivar tasks: what runs in the background
     :ivar changed: whether somebody has come, gone or begun to wait since the last :meth:`look`
     """
 
@@ -57,6 +63,8 @@ class Staff:
         self._dispatcher = dispatcher
         self._life = life
         self.relay = _make_relay(home, dispatcher, hub.relay.send, life)
+        self.tasks = TaskLink(self.relay, self._send, settings.max_tasks)
+        self.relay.responders[Want.TASK] = self.tasks
         self._children: dict[bytes, Child] = {}
         life.recall = self._recall
         for router in (hub.calls, hub.relay):
@@ -79,15 +87,16 @@ class Staff:
         self.pool.open(frames.encode(self._life.opening.init()))
         self._tell_setup(Started())
 
-    def _start(self, role: Role) -> None:
+    def _start(self, role: Role) -> Child | None:
         try:
             child = self.supervisor.start(role, time.monotonic())
         except OSError as error:
             _log.warning("cannot start another %s: %s", role.name.lower(), error.strerror)
             self.supervisor.hold_back(role, time.monotonic())
-            return
+            return None
         self._children[self._home.identity(child.name)] = child
         self.relay.admit(child.name)
+        return child
 
     def _descriptors(self, child: Child) -> list[int]:
         return self.pool.furnish(child) if child.role == Role.WORKER else []
@@ -119,6 +128,8 @@ class Staff:
         wants_store = self._life.opening.wants_store and not supervisor.of(Role.STORE)
         if wants_store and supervisor.may_start(Role.STORE, now):
             self._start(Role.STORE)
+        if self._life.serving and supervisor.may_start(Role.TASK, now):
+            self.tasks.begin(partial(self._start, Role.TASK))
 
     # Frames
 
@@ -132,8 +143,24 @@ class Staff:
         self.store.recall(caller)
 
     def stop_setup(self) -> None:
-        """Let the setup script clean up and end."""
+        """Let the setup script clean up and end; what it waits for that comes from others, it waits for in vain."""
         self._tell_setup(Stop())
+        for child in self.supervisor.of(Role.SETUP):
+            self.relay.interrupt(self.relay.of(child.name), _SHUTTING_DOWN)
+
+    @property
+    def all_parked(self) -> bool:
+        """Whether there are calls, and all of them wait for others."""
+        pending = self._dispatcher.pending
+        return pending > 0 and pending <= len({question.seq for question in self.relay.parked()})
+
+    def release_parked(self) -> None:
+        """Break what calls wait for that wait for one another."""
+        self.relay.interrupt(self.relay.parked(), _SHUTTING_DOWN)
+
+    def signal_tasks(self, number: signal.Signals) -> None:
+        """Send a signal to the tasks that do not stop."""
+        self.tasks.signal(number, lambda name, number: self._nursery.send(Kill(name, number)))
 
     def _tell_setup(self, frame: Started | Stop) -> None:
         for child in self.supervisor.of(Role.SETUP):
@@ -160,6 +187,7 @@ class Staff:
         if lane is not None:
             self.pool.waits(lane)
             self.changed = self.changed or bool(self._dispatcher.queue)
+        self.changed = self.changed or self.tasks.waiting
 
     def _receive_frame(self, identity: bytes, data: bytes) -> None:
         child = self._children.get(identity)
@@ -188,6 +216,8 @@ class Staff:
         elif isinstance(frame, Classes):
             self.store.serve()
             self._life.resolved(frame)
+        elif isinstance(frame, Ran):
+            self.tasks.ended(child, frame.outcome)
         elif isinstance(frame, Stopped):
             self._take_stopped(child, frame.exit_code)
 
@@ -197,6 +227,8 @@ class Staff:
             self.pool.ready(child.name)
         elif child.role == Role.STORE:
             self._take_store_s_hello(child)
+        elif child.role == Role.TASK:
+            self.tasks.greet(child)
 
     def _take_store_s_hello(self, child: Child) -> None:
         if self.store.is_greeted(child):
@@ -252,6 +284,8 @@ class Staff:
             self.pool.died(child, notice.code)
         elif child.role == Role.STORE:
             self.store.died(child, notice.code)
+        elif child.role == Role.TASK:
+            self.tasks.died(child, notice.code)
         elif not child.stopping:
             self._bury_setup(notice.code)
         if not (child.ready or self._home.folder.exists()):

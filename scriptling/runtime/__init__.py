@@ -10,9 +10,10 @@ from typing import Any
 from scriptling.runtime import context
 
 _LIBRARIES = ("http", "jsonrpc", "kv", "plugin", "sync")
-_NOT_YET = ("background", "sandbox")
+_FUNCTIONS = {"background": "tasks", "TaskError": "tasks"}  # by the module that has them, which few scripts need
+_NOT_YET = ("sandbox",)
 
-__all__ = ["http", "jsonrpc", "kv", "plugin", "server_running", "start_server", "sync"]
+__all__ = ["TaskError", "background", "http", "jsonrpc", "kv", "plugin", "server_running", "start_server", "sync"]
 
 
 def start_server(wait: bool = True) -> None:
@@ -36,12 +37,14 @@ def server_running() -> bool:
 def __getattr__(name: str) -> Any:
     if name in _NOT_YET:
         raise AttributeError(f"scriptling.runtime.{name} is not available in this version")
-    if name not in _LIBRARIES:
+    if name not in _LIBRARIES and name not in _FUNCTIONS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module  # noqa: PLC0415 - most scripts import the library by its full name
 
+    if name in _FUNCTIONS:
+        return getattr(import_module(f"{__name__}.{_FUNCTIONS[name]}"), name)
     return import_module(f"{__name__}.{name}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LIBRARIES})
+    return sorted({*globals(), *_LIBRARIES, *_FUNCTIONS})

@@ -22,6 +22,9 @@ class Server(Protocol):
     def start(self, wait: bool) -> None:
         """Serve what was registered; with ``wait`` return when the server has stopped. Later calls only wait."""
 
+    def when_started(self, action: Callable[[], None]) -> None:
+        """Do something as soon as the server has started; at once if it has."""
+
     def running(self) -> bool:
         """Whether the server was started and was not asked to stop."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
@@ -17,10 +17,19 @@ class FakeServer:
         self.registry = Registry()
         self.library_path: Sequence[str] = ()
         self.events: list[object] = []
+        self.waiting: list[Callable[[], None]] = []
 
     def start(self, wait: bool) -> None:
         self.registry.freeze()
+        for action in self.waiting:
+            action()
         self.events.append(("start", wait))
+
+    def when_started(self, action: Callable[[], None]) -> None:
+        if self.registry.frozen:
+            action()
+        else:
+            self.waiting.append(action)
 
     def running(self) -> bool:
         return self.registry.frozen

@@ -10,10 +10,13 @@ from hypothesis import strategies as st
 
 from workers.ending import Ending, Facts, Phase
 
-NOTHING_LEFT = Facts(calls_pending=False, store_running=False, setup_running=False, output_waiting=False)
-EVERYTHING = Facts(calls_pending=True, store_running=True, setup_running=True, output_waiting=True)
+NOTHING_LEFT = Facts(
+    calls_pending=False, tasks_running=False, store_running=False, setup_running=False, output_waiting=False
+)
+EVERYTHING = Facts(calls_pending=True, tasks_running=True, store_running=True, setup_running=True, output_waiting=True)
 NAMES = {
     Phase.DRAINING: "calls_pending",
+    Phase.STOPPING_TASKS: "tasks_running",
     Phase.DESTROYING: "store_running",
     Phase.CLEANING_UP: "setup_running",
     Phase.FLUSHING: "output_waiting",
@@ -50,7 +53,13 @@ def test_with_nothing_left_to_do_it_ends_at_once() -> None:
     phases = []
     while ending.advance(100.0, NOTHING_LEFT):
         phases.append(ending.phase)
-    assert phases == [Phase.DESTROYING, Phase.CLEANING_UP, Phase.FLUSHING, Phase.OVER]
+    assert phases == [
+        Phase.STOPPING_TASKS,
+        Phase.DESTROYING,
+        Phase.CLEANING_UP,
+        Phase.FLUSHING,
+        Phase.OVER,
+    ]
     assert ending.over
     assert not ending.advance(1000.0, EVERYTHING)
     assert ending.next_deadline() is None
@@ -68,9 +77,10 @@ def test_each_phase_waits_for_its_own_work_only(phase: Phase) -> None:
 
 def test_each_phase_is_cut_off_when_its_share_of_the_time_is_over() -> None:
     ended = times_of(begun(30.0))
-    assert [*ended] == [Phase.DRAINING, Phase.DESTROYING, Phase.CLEANING_UP, Phase.FLUSHING]
+    assert [*ended] == [Phase.DRAINING, Phase.STOPPING_TASKS, Phase.DESTROYING, Phase.CLEANING_UP, Phase.FLUSHING]
     assert ended[Phase.DRAINING] == 129.0
-    assert ended[Phase.DESTROYING] <= 132.0
+    assert ended[Phase.STOPPING_TASKS] <= 132.0
+    assert ended[Phase.DESTROYING] <= 135.0
     assert ended[Phase.FLUSHING] - ended[Phase.CLEANING_UP] == 1.0
 
 
@@ -78,15 +88,18 @@ def test_each_phase_is_cut_off_when_its_share_of_the_time_is_over() -> None:
 def test_hung_calls_leave_time_for_the_rest(grace: float) -> None:
     ended = times_of(begun(grace))
     assert ended[Phase.DRAINING] <= 100.0 + grace
-    assert ended[Phase.DESTROYING] >= ended[Phase.DRAINING] + min(0.5, grace / 5) - 1e-6
+    assert ended[Phase.STOPPING_TASKS] >= ended[Phase.DRAINING] + 0.15 - 1e-6
+    assert ended[Phase.DESTROYING] >= ended[Phase.STOPPING_TASKS] + min(0.5, grace / 5) - 1e-6
     assert ended[Phase.CLEANING_UP] >= ended[Phase.DESTROYING] + 0.5 - 1e-6
     assert ended[Phase.FLUSHING] <= 100.0 + grace + 3.0 + 1e-6
 
 
-def test_objects_have_no_more_than_their_share() -> None:
+def test_tasks_and_objects_have_no_more_than_their_share() -> None:
     ending = begun(30.0)
     ending.advance(100.0, NOTHING_LEFT)
     assert ending.next_deadline() == 103.0
+    ending.advance(103.0, EVERYTHING)
+    assert ending.next_deadline() == 106.0
 
 
 def test_the_first_reason_decides_the_exit_code() -> None:
@@ -125,8 +138,10 @@ def test_an_urgent_reason_hurries_later_phases_too() -> None:
 def test_no_grace_at_all_cuts_calls_off_at_once() -> None:
     ending = begun(0.0)
     assert ending.advance(100.0, EVERYTHING)
-    assert ending.phase == Phase.DESTROYING
     assert not ending.advance(100.1, EVERYTHING)
+    assert ending.advance(100.2, EVERYTHING)
+    assert ending.phase == Phase.DESTROYING
+    assert not ending.advance(100.3, EVERYTHING)
 
 
 def test_what_is_over_stays_over() -> None:

@@ -1,0 +1,89 @@
+"""What a background task is while it travels: where its code is, its arguments, and what came of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from scriptling import copies
+from scriptling.errors import RpcError
+from scriptling.protocol.jsonrpc import encode_error_object
+from scriptling.registry import Handler
+
+
+class TaskSpec(msgspec.Struct, array_like=True, frozen=True):
+    """A task that is to run.
+
+    :ivar name: what logs and errors call it
+    :ivar arguments: a packed pair of list and dict
+    """
+
+    name: str
+    handler: Handler
+    arguments: bytes
+
+
+class Outcome(msgspec.Struct, array_like=True, frozen=True):
+    """What came of a task: a packed result, or the JSON text of an error object where it failed."""
+
+    failed: bool
+    payload: bytes
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """An error object, read."""
+
+    code: int
+    message: str
+    data: dict[str, str] | None = None
+
+
+class TaskError(Exception):
+    """A task has failed; the text begins with the name of the exception that it raised.
+
+    :ivar remote_type: that name alone; empty where no exception was raised, for example because its process was killed
+    """
+
+    def __init__(self, message: str, remote_type: str = "") -> None:
+        super().__init__(f"{remote_type}: {message}" if remote_type else message)
+        self.remote_type = remote_type
+
+
+encode_spec = msgspec.msgpack.Encoder().encode
+decode_spec = msgspec.msgpack.Decoder(TaskSpec).decode
+encode_outcome = msgspec.msgpack.Encoder().encode
+decode_outcome = msgspec.msgpack.Decoder(Outcome).decode
+_decode_failure = msgspec.json.Decoder(Failure).decode
+
+
+def pack_arguments(call: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+    """Return the arguments as bytes.
+
+    :raises NotCopyableError: one of them cannot be passed; the text names it
+    """
+    for index, value in enumerate(args):
+        copies.check(value, f"args[{index}] of {call}")
+    for name, value in kwargs.items():
+        copies.check(value, f"{name}= of {call}")
+    return copies.pack([list(args), kwargs], call)
+
+
+def failed(error: RpcError) -> Outcome:
+    """Return the outcome of a task that could not be run to its end."""
+    return Outcome(True, encode_error_object(error))
+
+
+def result_of(outcome: Outcome) -> Any:
+    """Return what a task has returned.
+
+    :raises TaskError: it has raised something, or did not come to its end
+    """
+    if not outcome.failed:
+        return copies.unpack(outcome.payload)
+    failure = _decode_failure(outcome.payload)
+    data = failure.data or {}
+    error = TaskError(failure.message, data.get("type", ""))
+    if data.get("traceback"):
+        error.add_note(f"Traceback in the task:\n{data['traceback']}")
+    raise error
