@@ -48,6 +48,7 @@ class Question:
     :ivar flags: what the host at the root of the call can take
     :ivar timeout: seconds that the call may execute
     :ivar open: whether it has not been settled
+    :ivar bounded: whether its time is
     :ivar keeps: whether its lane was told to wait, or was parked
     :ivar number: for the responder: by what it knows the question
     """
@@ -61,6 +62,7 @@ class Question:
     flags: int = 0
     timeout: float = 0.0
     open: bool = True
+    bounded: bool = False
     keeps: bool = False
     number: int = 0
 
@@ -201,6 +203,7 @@ class Relay:
             self._deep += question.lane is None and not question.want.parks
 
     def _leave_open(self, question: Question, patience: float | None) -> None:
+        question.bounded = patience is not None
         if patience is not None and patience <= 0:
             self._end(question, _TIME_IS_OVER)
         elif question.lane is None:
@@ -284,9 +287,9 @@ class Relay:
             self._end(question, error)
 
     def interrupt(self, questions: Iterable[Question], error: RpcError) -> None:
-        """Refuse some open questions, because nobody is to wait any more."""
+        """Let nobody wait any more: where the time was bounded it is over, and anything else gets the error."""
         for question in list(questions):
-            self._end(question, error)
+            self._end(question, _TIME_IS_OVER if question.bounded else error)
 
     def parked(self) -> list[Question]:
         """Return the open questions of calls that block on other calls."""

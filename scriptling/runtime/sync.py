@@ -4,12 +4,13 @@ Handlers, methods, tasks and the setup script that give the same name mean the s
 that is simply run. :class:`Atomic` and :class:`Shared` live in memory that every process has before it, and never wait.
 :class:`Queue` and :class:`WaitGroup` may: a handler that does is no hung one, and others get a worker in its place.
 
-What is passed is copied: None, bool, int, float, str, bytes, list, tuple, dict and set.
+What is passed to a queue is copied: None, bool, int, float, str, bytes, list, tuple, dict and set.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -18,7 +19,7 @@ from scriptling import copies
 from scriptling.rendezvous import Params, Status
 from scriptling.runtime import context
 
-__all__ = ["Queue", "QueueClosed", "WaitGroup"]
+__all__ = ["Atomic", "Queue", "QueueClosed", "Shared", "WaitGroup"]
 
 _LONGEST_NAME = 500  # characters
 
@@ -63,6 +64,81 @@ def _check_timeout(what: str, timeout: Any) -> None:
     number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
     if not number or not math.isfinite(timeout) or timeout < 0:
         raise ValueError(f"{what}: the timeout must be a number of seconds, 0 or more, or None, not {timeout!r}")
+
+
+class _Stored(_Named):
+    """Something that lives in a store that every process has before it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        from scriptling.stores import registry  # noqa: PLC0415 - queues need no store
+
+        self._store = registry.open_memory("sync", "")
+        self._key = f"{type(self).__name__}:{name}"
+
+    def _begin_with(self, initial: Any) -> None:
+        if not self._store.exists(self._key):
+            self._store.update(self._key, lambda value: value, initial)
+
+
+class Atomic(_Stored):
+    """An integer that is changed by one at a time.
+
+    :param initial: what it is if nobody has said anything else before
+    :raises TypeError: that is no int
+    """
+
+    def __init__(self, name: str, initial: int = 0) -> None:
+        super().__init__(name)
+        self._check(initial)
+        if initial:
+            self._begin_with(initial)
+
+    def _check(self, value: object) -> None:
+        if type(value) is not int:
+            raise TypeError(f"{self!r} is an int, and cannot be a {type(value).__name__}")
+
+    def add(self, delta: int = 1) -> int:
+        """Add to it, and return the sum."""
+        self._check(delta)
+        return self._store.incr(self._key, delta)
+
+    def get(self) -> int:
+        """Return what it is."""
+        value: int = self._store.get(self._key, 0)
+        return value
+
+    def set(self, value: int) -> None:
+        """Make it something else."""
+        self._check(value)
+        self._store.set(self._key, value)
+
+
+class Shared(_Stored):
+    """A value: None, bool, int, float, str, bytes, list or dict; copied on its way in and out.
+
+    :param initial: what it is if nobody has said anything else before
+    :raises TypeError: that is of another type; the text says where in it
+    """
+
+    def __init__(self, name: str, initial: Any = None) -> None:
+        super().__init__(name)
+        self._begin_with(initial)
+
+    def get(self) -> Any:
+        """Return a copy of it."""
+        return self._store.get(self._key)
+
+    def set(self, value: Any) -> None:
+        """Make it a copy of something else."""
+        self._store.set(self._key, value)
+
+    def update(self, function: Callable[[Any], Any]) -> Any:
+        """Replace it by what a function makes of it, and return that.
+
+        Nothing is locked while the function runs; if the value was changed meanwhile, it is called again.
+        """
+        return self._store.update(self._key, function)
 
 
 class Queue(_Named):

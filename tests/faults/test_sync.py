@@ -47,6 +47,15 @@ def wait(name): return sync.WaitGroup(name).wait()
 def leave_thread(name):
     threading.Thread(target=lambda: sync.Queue(name).get(), daemon=True).start()
 def echo(x): return x
+def count(name, times):
+    atomic = sync.Atomic(name)
+    for _ in range(times):
+        atomic.add()
+def counted(name): return sync.Atomic(name).get()
+def append(name, times, x):
+    for _ in range(times):
+        sync.Shared(name, []).update(lambda value: [*value, x])
+def shared(name): return sync.Shared(name).get()
 class Box:
     def __init__(self, name): self.queue = sync.Queue(name)
     def take(self): return self.queue.get()
@@ -214,6 +223,17 @@ print("cleaned up")
     server.call("produce", "in", ["a", "b"])
     assert [server.call("consume", "out") for _ in range(2)] == [["a"], ["b"]]
     assert "cleaned up" in server.stop()
+
+
+@pytest.mark.parametrize("count", [4_000, pytest.param(100_000, marks=getattr(pytest.mark, FULL_SCALE))])
+def test_what_four_workers_add_is_exact(serve: Serve, count: int) -> None:
+    server = serve(HANDLERS, "", "--workers", "4")
+    for id in server.begin_many([("count", ["n", count // 100])] * 100):
+        server.value(id, 60)
+    assert server.call("counted", "n") == count
+    for id in server.begin_many([("append", ["list", 5, x]) for x in range(8)]):
+        server.value(id, 60)
+    assert sorted(server.call("shared", "list")) == sorted([*range(8)] * 5)
 
 
 def test_a_closed_queue_releases_all_who_wait(serve: Serve) -> None:

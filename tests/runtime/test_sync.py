@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from scriptling.runtime import context, sync
-from scriptling.runtime.sync import Queue, QueueClosed, WaitGroup
+from scriptling.runtime.sync import Atomic, Queue, QueueClosed, Shared, WaitGroup
 
 PATIENCE = 20.0  # seconds
 
@@ -89,6 +89,35 @@ def test_a_wait_group_waits_for_all() -> None:
     group.wait(PATIENCE)
     with pytest.raises(RuntimeError, match="more was done than was added"):
         group.done()
+
+
+def test_an_atomic_begins_with_what_the_first_has_said() -> None:
+    assert Atomic("first", 5).add() == 6
+    assert Atomic("first", 7).get() == 6
+    Atomic("first").set(-(2**70))
+    assert Atomic("first").add(-1) == -(2**70) - 1
+    assert Atomic("second").get() == 0
+    assert Atomic("second").add(3) == 3
+    with pytest.raises(TypeError, match=r"Atomic\('second'\) is an int, and cannot be a float"):
+        Atomic("second").add(0.5)  # type: ignore[arg-type]
+
+
+def test_a_shared_value_is_a_copy_and_is_updated_by_a_function() -> None:
+    shared = Shared("value", {"seen": []})
+    shared.get()["seen"].append(1)
+    assert Shared("value", "other").get() == {"seen": []}
+    assert shared.update(lambda value: {**value, "n": 1}) == {"seen": [], "n": 1}
+    shared.set(None)
+    assert Shared("value", "other").get() is None
+    with pytest.raises(TypeError):
+        shared.set(object())
+
+
+def test_names_of_different_kinds_do_not_meet() -> None:
+    Atomic("same").add()
+    Shared("same", "x")
+    Queue("same").put(1)
+    assert (Atomic("same").get(), Shared("same").get(), Queue("same").get()) == (1, "x", 1)
 
 
 @pytest.mark.parametrize("name", ["", "x" * 501])
