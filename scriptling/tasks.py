@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import CoroutineType
 from typing import Any
 
 import msgspec
@@ -87,3 +88,28 @@ def result_of(outcome: Outcome) -> Any:
     if data.get("traceback"):
         error.add_note(f"Traceback in the task:\n{data['traceback']}")
     raise error
+
+
+def run(spec: TaskSpec) -> Outcome:
+    """Run a task in this process, which is there for nothing else."""
+    import importlib  # noqa: PLC0415 - only where there is no evaluator
+
+    try:
+        args, kwargs = copies.unpack(spec.arguments)
+        if spec.handler.pickled:
+            import pickle  # noqa: PLC0415
+
+            function = pickle.loads(spec.handler.pickled)
+        else:
+            library, _, name = spec.handler.reference.rpartition(".")
+            function = getattr(importlib.import_module(library), name)
+        result = function(*args, **kwargs)
+        if isinstance(result, CoroutineType):
+            import asyncio  # noqa: PLC0415
+
+            result = asyncio.run(result)
+        return Outcome(False, copies.pack(result, f"the result of the task {spec.name!r}"))
+    except BaseException as error:
+        from scriptling.evaluator import describe_exception  # noqa: PLC0415 - few tasks fail
+
+        return failed(describe_exception(error))

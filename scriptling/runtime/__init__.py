@@ -9,11 +9,21 @@ from typing import Any
 
 from scriptling.runtime import context
 
-_LIBRARIES = ("http", "jsonrpc", "kv", "plugin", "sync")
+_LIBRARIES = ("http", "jsonrpc", "kv", "plugin", "sandbox", "sync")
 _FUNCTIONS = {"background": "tasks", "TaskError": "tasks"}  # by the module that has them, which few scripts need
-_NOT_YET = ("sandbox",)
 
-__all__ = ["TaskError", "background", "http", "jsonrpc", "kv", "plugin", "server_running", "start_server", "sync"]
+__all__ = [
+    "TaskError",
+    "background",
+    "http",
+    "jsonrpc",
+    "kv",
+    "plugin",
+    "sandbox",
+    "server_running",
+    "start_server",
+    "sync",
+]
 
 
 def start_server(wait: bool = True) -> None:
@@ -35,8 +45,6 @@ def server_running() -> bool:
 
 
 def __getattr__(name: str) -> Any:
-    if name in _NOT_YET:
-        raise AttributeError(f"scriptling.runtime.{name} is not available in this version")
     if name not in _LIBRARIES and name not in _FUNCTIONS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module  # noqa: PLC0415 - most scripts import the library by its full name
