@@ -25,6 +25,7 @@ PRINTED = {
     "decorators": "100.0\n100.0\n60.0\n42\n12\n",
     "single_file": "12\n",
     "async_client": "HELLO\n['A', 'B', 'C']\n['Katze', 'Hund']\n6\ntoo late\n",
+    "periodic": "{'sales': 2, 'total': 15}\n{'sales': 4, 'total': 30}\n",
 }
 # Runs a client, but loads its plugins from a URL.
 ELSEWHERE = """

@@ -26,9 +26,14 @@ class Server(Host):
     """
 
     def __init__(
-        self, setup: Path, flags: Sequence[str] = (), environment: Mapping[str, str] | None = None, **more: Any
+        self,
+        setup: Path,
+        flags: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        after: Sequence[str] = (),
+        **more: Any,
     ) -> None:
-        self.program = Program(["--json-rpc", *flags, str(setup)], setup.parent, environment, **more)
+        self.program = Program(["--json-rpc", *flags, str(setup), *after], setup.parent, environment, **more)
         process = self.program.process
         assert process.stdin is not None
         assert process.stdout is not None
