@@ -27,6 +27,8 @@ _LOOK = 0.05  # seconds between looks at workers that do one thing
 _STUCK = 1_000_000_000  # ns that calls may wait for one another while the server ends
 _INTERRUPTED = 1.0  # seconds that a task has to end in when it is interrupted
 
+_WAITING_FOR = {Phase.STOPPING_TASKS: Role.TASK, Phase.CLEANING_UP: Role.SETUP}
+
 _log = logging.getLogger("scriptling.server")
 
 
@@ -131,6 +133,8 @@ class FrontEnd:
             self._stuck_since = now
         elif now - self._stuck_since > _STUCK:
             staff.release_parked()
+        if ending.phase in _WAITING_FOR:  # whoever asks by now has not noticed the end
+            staff.release(_WAITING_FOR[ending.phase], first=False)
         if ending.phase == Phase.STOPPING_TASKS and (ending.next_deadline() or 0) - now / 1e9 < _INTERRUPTED:
             staff.signal_tasks(signal.SIGINT)
 
@@ -147,12 +151,13 @@ class FrontEnd:
         staff = self._staff
         if phase == Phase.STOPPING_TASKS:
             self.life.cut_off()
-            staff.tasks.interrupt()
+            staff.release(Role.TASK, first=True)
         elif phase == Phase.DESTROYING:
             staff.signal_tasks(signal.SIGKILL)
             staff.store.stop()
         elif phase == Phase.CLEANING_UP:
             staff.stop_setup()
+            staff.release(Role.SETUP, first=True)
 
     def _patience(self, now: float) -> float | None:
         patience, question = self._patience_for_children(now), self._staff.relay.next_deadline

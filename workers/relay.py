@@ -286,10 +286,11 @@ class Relay:
         for question in [each for seq in over for each in self._calls.get(seq, ())]:
             self._end(question, error)
 
-    def interrupt(self, questions: Iterable[Question], error: RpcError) -> None:
+    def interrupt(self, questions: Iterable[Question], error: RpcError, only_unbounded: bool = False) -> None:
         """Let nobody wait any more: where the time was bounded it is over, and anything else gets the error."""
         for question in list(questions):
-            self._end(question, _TIME_IS_OVER if question.bounded else error)
+            if not (question.bounded and only_unbounded):
+                self._end(question, _TIME_IS_OVER if question.bounded else error)
 
     def parked(self) -> list[Question]:
         """Return the open questions of calls that block on other calls."""

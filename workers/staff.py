@@ -143,10 +143,17 @@ class Staff:
         self.store.recall(caller)
 
     def stop_setup(self) -> None:
-        """Let the setup script clean up and end; what it waits for that comes from others, it waits for in vain."""
+        """Let the setup script clean up and end."""
         self._tell_setup(Stop())
-        for child in self.supervisor.of(Role.SETUP):
-            self.relay.interrupt(self.relay.of(child.name), _SHUTTING_DOWN)
+
+    def release(self, role: Role, first: bool) -> None:
+        """Break off what tasks or the setup script wait for.
+
+        :param first: whether waits whose time is bounded are over too, as they are once; clean-up may wait again
+        """
+        setup = [child.name for child in self.supervisor.of(Role.SETUP)]
+        for name in self.tasks.names() if role == Role.TASK else setup:
+            self.relay.interrupt(self.relay.of(name), _SHUTTING_DOWN, only_unbounded=not first)
 
     @property
     def all_parked(self) -> bool:

@@ -128,11 +128,9 @@ class TaskLink:
         for name in self._ledger.running:
             self._send(name, frames.encode(Stop()))
 
-    def interrupt(self) -> None:
-        """Break whatever tasks wait for that wait for others."""
-        error = RpcError(ErrorCode.SHUTTING_DOWN, "the plugin is shutting down")
-        for name in list(self._ledger.running):
-            self._relay.interrupt(self._relay.of(name), error)
+    def names(self) -> list[str]:
+        """Return the processes that run tasks."""
+        return list(self._ledger.running)
 
     def signal(self, number: signal.Signals, send: Callable[[str, int], None]) -> None:
         """Send a signal to every task that has not ended, once."""
