@@ -27,7 +27,7 @@ class Option(NamedTuple):
     :ivar mark: what may follow a value of a repeatable option behind a ``:``
     :ivar configurable: whether it may stand in a config file
     :ivar path: whether it names a file or folder; one in a config file is relative to that
-    :ivar available: False for a flag that is known and not built yet: giving it is an error that says so
+    :ivar secret: whether its value must not be shown, and an empty one is a mistake wherever it is given
     """
 
     name: str
@@ -41,7 +41,7 @@ class Option(NamedTuple):
     mark: str = ""
     configurable: bool = False
     path: bool = False
-    available: bool = True
+    secret: bool = False
 
     @property
     def flag(self) -> str:
@@ -125,6 +125,23 @@ def address(text: str) -> str:
     return text.strip()
 
 
+def token(text: str) -> str:
+    """Parse a secret that has to go into a header."""
+    if not text or not (text.isascii() and text.isprintable()) or " " in text:
+        raise ValueError("a token of printable ASCII without blanks, and not an empty one")
+    return text
+
+
+def origins(text: str) -> tuple[str, ...]:
+    """Parse origins of pages, separated by commas; ``*`` is all of them."""
+    found = tuple(part.strip().rstrip("/") for part in text.split(",") if part.strip())
+    for each in found:
+        scheme, separator, host = each.partition("://")
+        if each != "*" and not (scheme and separator and host and "/" not in host):
+            raise ValueError("origins, such as https://app.example.com, separated by commas, or *")
+    return found
+
+
 def one_of(*choices: str) -> Callable[[str], str]:
     """Return a parser of one word out of several, in any case."""
 
@@ -136,17 +153,12 @@ def one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
-def _setting(name: str, field: str, metavar: str, help: str, parse: Callable[[str], Any], **more: Any) -> Option:
+def _setting(name: str, field: str, metavar: str, help: str, parse: Callable[[str], Any] = str, **more: Any) -> Option:
     """Return a row for something that the environment and a config file may give as well."""
     environment = more.pop("environment", f"SCRIPTLING_{name.upper().replace('-', '_')}")
     return Option(
         name, help, field, environment=environment, metavar=metavar, parse=parse, **{"configurable": True, **more}
     )
-
-
-def _later(name: str, **more: Any) -> Option:
-    """Return a row for a flag of the Go program that this version does not have."""
-    return _setting(name, "", more.pop("metavar", "VALUE"), "", str, available=False, **more)
 
 
 _LEVELS = one_of("trace", "debug", "info", "warn", "error")
@@ -207,6 +219,28 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         ),
         _setting("reload", "reload", "", "let edits of library files take effect without a restart", switch),
         _setting("no-traceback", "show_traceback", "", "keep tracebacks out of error answers", switched_off),
+    ),
+    "Serve on a port": (
+        _setting(
+            "bearer-token",
+            "bearer_token",
+            "TOKEN",
+            "require a token of every request; a file hides it better",
+            token,
+            secret=True,
+        ),
+        _setting("bearer-token-file", "bearer_token_file", "FILE", "read that token from a file", path=True),
+        _setting("tls-cert", "tls_cert", "FILE", "serve HTTPS with this certificate (PEM)", path=True),
+        _setting("tls-key", "tls_key", "FILE", "its key, if that is in another file", path=True),
+        _setting(
+            "tls-generate", "tls_generate", "", "serve HTTPS with a self-signed certificate made in memory", switch
+        ),
+        _setting(
+            "allow-origin", "allow_origin", "ORIGINS", "let pages of these origins use the server; * for all", origins
+        ),
+        _setting("max-connections", "max_connections", "N", "clients at a time (default: 1000)", whole(1)),
+        _setting("request-timeout", "request_timeout", "S", "seconds for a request to arrive (default: 20)", seconds),
+        _setting("keep-alive", "keep_alive", "S", "seconds that an idle connection is kept (default: 75)", seconds),
     ),
     "Limits of a server": (
         _setting(
@@ -286,13 +320,6 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("version", "print the version", short="v"),
         Option("help", "print this help", short="h"),
     ),
-    "Not in this version": (
-        _later("bearer-token"),
-        _later("bearer-token-file"),
-        _later("tls-cert"),
-        _later("tls-key"),
-        _later("tls-generate", metavar=""),
-    ),
 }
 
 OPTIONS: tuple[Option, ...] = tuple(option for group in GROUPS.values() for option in group)
@@ -328,7 +355,7 @@ def _read_flag(word: str, rest: list[str]) -> list[tuple[Option, str]]:
         name, equals, value = word[2:].partition("=")
         option = BY_NAME.get(name)
         if option is None:
-            raise UsageError(unknown(f"--{name}", [known.flag for known in OPTIONS if known.available]))
+            raise UsageError(unknown(f"--{name}", [known.flag for known in OPTIONS]))
         if equals or not option.metavar:
             return [(option, value if equals else "true")]
         return [(option, _next(option, word, rest))]
@@ -341,9 +368,7 @@ def _read_short(word: str, rest: list[str]) -> list[tuple[Option, str]]:
     for place, letter in enumerate(word[1:], start=2):
         option = BY_SHORT.get(letter)
         if option is None:
-            raise UsageError(
-                unknown(f"-{letter}", [f"-{short}" for short, known in BY_SHORT.items() if known.available])
-            )
+            raise UsageError(unknown(f"-{letter}", [f"-{short}" for short in BY_SHORT]))
         if option.metavar:
             return [*found, (option, word[place:] or _next(option, f"-{letter}", rest))]
         found.append((option, "true"))
@@ -361,6 +386,8 @@ def _store(given: dict[str, list[str]], option: Option, value: str) -> None:
     """Note a value; a switch or a value given again counts once if it says the same."""
     values = given.setdefault(option.name, [])
     if values and not option.repeatable and values != [value]:
+        if option.secret:
+            raise UsageError(f"{option.flag} is given twice; give it once")
         raise UsageError(f"{option.flag} is given twice, as {values[0]!r} and as {value!r}; give it once")
     if option.repeatable or not values:
         values.append(value)

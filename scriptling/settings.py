@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from scriptling.options import BY_NAME, OPTIONS, Arguments, Option, UsageError, unknown
+from scriptling.options import BY_NAME, OPTIONS, Arguments, Option, UsageError, token, unknown
 
 
 class Settings(NamedTuple):
@@ -26,6 +26,15 @@ class Settings(NamedTuple):
     interactive: bool = False
     json_rpc: bool = False
     server: str = ""  # host:port to listen on; empty for stdio
+    bearer_token: str = ""  # secret; empty is none
+    bearer_token_file: str = ""
+    tls_cert: str = ""
+    tls_key: str = ""
+    tls_generate: bool = False
+    allow_origin: tuple[str, ...] = ()
+    max_connections: int = 1000
+    request_timeout: float = 20.0  # seconds; 0 is for ever
+    keep_alive: float = 75.0  # seconds; 0 is for ever
     library_path: tuple[str, ...] = ()  # absolute folders of -L, without the script's own
     plugin_dirs: tuple[str, ...] = ()  # absolute folders
     workers: int = 2
@@ -99,7 +108,7 @@ def load(arguments: Arguments, environment: Mapping[str, str]) -> Settings:
     :param arguments: the command line, from :func:`scriptling.options.parse_arguments`
     :param environment: usually ``os.environ``; names that are no setting are left alone, as they may be a script's or a
         host's own
-    :raises UsageError: something unknown, malformed, contradictory or not available
+    :raises UsageError: something unknown, malformed or contradictory
     """
     given = _from_arguments(arguments)
     for more in (_from_environment(environment), _from_dotenv(Path(".env"))):
@@ -114,8 +123,8 @@ def load(arguments: Arguments, environment: Mapping[str, str]) -> Settings:
         if option.name in given:
             values[option.field] = _value(option, given[option.name])
     settings = Settings(script=arguments.script, script_args=arguments.script_args, **values)
-    _check(settings)
-    return settings
+    _check(settings, given)
+    return _with_token(settings, given)
 
 
 def _from_arguments(arguments: Arguments) -> dict[str, _Given]:
@@ -126,7 +135,7 @@ def _from_environment(environment: Mapping[str, str], where: str = "") -> dict[s
     given = {}
     for option in OPTIONS:
         text = environment.get(option.environment) if option.environment else None
-        if text:
+        if text or (option.secret and text is not None):
             texts = list(_parts(text, option.mark)) if option.repeatable else [text]
             given[option.name] = _Given(option.environment + where, texts, inherited=not where)
     return given
@@ -192,7 +201,7 @@ def _from_config(given: _Given | None) -> dict[str, _Given]:
 def _from_toml(name: str, value: Any, path: Path) -> _Given:
     option = BY_NAME.get(name)
     if option is None or not option.configurable:
-        known = [each.name for each in OPTIONS if each.configurable and each.available]
+        known = [each.name for each in OPTIONS if each.configurable]
         raise UsageError(f"{path}: {unknown(name, known).replace('unknown flag', 'unknown setting')}")
     values = value if option.repeatable and isinstance(value, list) else [value]
     texts = [str(item).lower() if isinstance(item, bool) else str(item) for item in values]
@@ -222,8 +231,6 @@ def _without_confinement(given: dict[str, _Given]) -> None:
 
 def _value(option: Option, given: _Given) -> Any:
     """Turn the texts given to an option into the value of its field."""
-    if not option.available:
-        raise UsageError(f"{given.where} is not available in this version; leave it out")
     if option.repeatable:
         if option.mark:
             return tuple(_marked_place(given, text, option.mark) for text in given.texts)
@@ -233,7 +240,8 @@ def _value(option: Option, given: _Given) -> Any:
     try:
         return option.parse(given.texts[-1])
     except ValueError as error:
-        raise UsageError(f"{given.where}: {given.texts[-1]!r} is not right; give {error}") from None
+        shown = "what stands there" if option.secret else repr(given.texts[-1])
+        raise UsageError(f"{given.where}: {shown} is not right; give {error}") from None
 
 
 def _folder(given: _Given, text: str) -> str:
@@ -253,8 +261,41 @@ def _marked_place(given: _Given, text: str, mark: str) -> str:
     return str(path.resolve()) + text[len(place) :]
 
 
-def _check(settings: Settings) -> None:
+def _with_token(settings: Settings, given: Mapping[str, _Given]) -> Settings:
+    """Read the token from its file, if it is in one."""
+    source = given.get("bearer-token-file")
+    if source is None or not settings.server or (settings.bearer_token and not given["bearer-token"].inherited):
+        return settings
+    path = Path(settings.bearer_token_file)
+    try:
+        return settings._replace(bearer_token=token(path.read_text(encoding="utf-8").strip()))
+    except UnicodeDecodeError:
+        raise UsageError(f"{source.where}: {path} is not text; give a file with the token and nothing else") from None
+    except OSError as error:
+        raise UsageError(f"{source.where}: cannot read {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise UsageError(f"{source.where}: what stands in {path} is not right; give {error}") from None
+
+
+_NEED_SERVER = ("bearer-token", "bearer-token-file", "tls-cert", "tls-key", "tls-generate", "allow-origin")
+_EXCLUDE = (("bearer-token", "bearer-token-file"), ("tls-cert", "tls-generate"), ("tls-key", "tls-generate"))
+
+
+def _check_port(settings: Settings, given: Mapping[str, _Given]) -> None:
+    """Refuse what makes no sense together for a server on a port, or without one."""
+    for name in _NEED_SERVER:
+        if not settings.server and name in given and not given[name].inherited:
+            raise UsageError(f"{given[name].where} is for servers on a port; add --server ADDR")
+    for one, other in _EXCLUDE:
+        if one in given and other in given and given[one].inherited == given[other].inherited:
+            raise UsageError(f"{given[one].where} and {given[other].where} exclude each other; drop one of them")
+    if settings.tls_key and not settings.tls_cert:
+        raise UsageError(f"{given['tls-key'].where} needs the certificate that it is for; add --tls-cert FILE")
+
+
+def _check(settings: Settings, given: Mapping[str, _Given]) -> None:
     """Refuse what contradicts itself, and scripts that are not there."""
+    _check_port(settings, given)
     if settings.serves:
         _check_server(settings)
     if settings.script not in (None, "-"):

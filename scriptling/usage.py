@@ -40,7 +40,7 @@ def help_text(coloured: bool) -> str:
     """Return the help, at most 100 columns wide."""
     parts = [_HEAD.format(usage=paint("Usage", BOLD, coloured))]
     for title, options in GROUPS.items():
-        lines = [_entry(option, coloured) for option in options if option.available]
+        lines = [_entry(option, coloured) for option in options]
         if lines:
             parts.append("\n".join([paint(title, BOLD, coloured), *lines, ""]))
     titles = {"examples": "Examples", "files": "Precedence", "exits": "Exit status"}

@@ -85,7 +85,7 @@ def test_each_flag_sets_its_field(argv: list[str], field: str, value: object) ->
 
 def test_every_option_that_is_offered_fills_a_field() -> None:
     fields = set(Settings._fields)
-    assert [option.name for option in OPTIONS if option.available and option.field not in fields] == ["version", "help"]
+    assert [option.name for option in OPTIONS if option.field not in fields] == ["version", "help"]
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,14 @@ def test_the_scripts_folder_is_where_a_link_leads_and_the_current_one_without_a_
         (["--max-rss", "5", "s.py"], "--max-rss", "0, or a whole number from 32"),
         (["--max-memory", "63", "s.py"], "--max-memory", "0, or a whole number from 64"),
         (["--max-memory", "9" * 20, "s.py"], "--max-memory", "0, or a whole number from 64"),
-        (["--tls-generate", "s.py"], "--tls-generate", "not available"),
+        (["--tls-generate", "s.py"], "--tls-generate", "add --server"),
+        (["-S:1", "--bearer-token", "", "s.py"], "--bearer-token", "not an empty one"),
+        (["-S:1", "--bearer-token", "one", "--bearer-token", "two", "s.py"], "--bearer-token", "give it once"),
+        (["-S:1", "--bearer-token", "one", "--bearer-token-file", "s.py", "s.py"], "--bearer-token", "drop one"),
+        (["-S:1", "--bearer-token-file", "missing", "s.py"], "--bearer-token-file", "No such file"),
+        (["-S:1", "--tls-key", "s.py", "s.py"], "--tls-key", "add --tls-cert"),
+        (["-S:1", "--tls-cert", "s.py", "--tls-generate", "s.py"], "--tls-cert", "drop one"),
+        (["-S:1", "--allow-origin", "app.example.com", "s.py"], "--allow-origin", "https://app.example.com"),
         (["-C", "missing.toml"], "missing.toml", "cannot read"),
     ],
 )
@@ -190,6 +197,27 @@ def test_environment_names_and_lists(folder: Path) -> None:
     assert settings.library_path == (str(folder / "a"), str(folder))
     assert settings.json_rpc
     assert settings.show_traceback
+
+
+def test_a_token_comes_from_a_file_or_from_the_environment(folder: Path) -> None:
+    (folder / "token").write_text("from-a-file\n")
+    argv = ["-S:1", "--bearer-token-file", "token", "s.py"]
+    environment = {"SCRIPTLING_BEARER_TOKEN": "from-outside"}
+    assert load_argv(argv, {}).bearer_token == "from-a-file"
+    assert load_argv(argv, environment).bearer_token == "from-a-file"
+    assert load_argv(["-S:1", "s.py"], environment).bearer_token == "from-outside"
+
+
+@pytest.mark.parametrize("content", ["", "\n", "two words", "t\u00f6ken"])
+def test_a_token_that_is_none_is_refused_and_not_shown(folder: Path, content: str) -> None:
+    (folder / "token").write_text(content)
+    for sentence in (
+        refused("-S:1", "--bearer-token-file", "token", "s.py"),
+        refused("-S:1", "s.py", SCRIPTLING_BEARER_TOKEN=content),
+        refused("-S:1", "--bearer-token", content, "s.py"),
+    ):
+        assert "not an empty one" in sentence
+        assert not content.strip() or content not in sentence
 
 
 def test_a_server_leaves_its_hosts_folder_of_plugins_alone(folder: Path) -> None:

@@ -8,21 +8,39 @@ from __future__ import annotations
 
 import asyncio
 
+from workers.access import Access
 from workers.http_calls import Head, PostedCalls
-from workers.http_replies import App, Receive, Reply, Scope, Send, sentence
+from workers.http_replies import App, Message, Receive, Reply, Scope, Send, sentence
+from workers.state_pages import StatePages
+from workers.websocket_host import WebSocketHosts
 
 CALLS_PATH = "/json-rpc"
+HEALTH_PATH = "/health"
+METRICS_PATH = "/metrics"
 
 
 class Application:
     """The root of everything that is served over HTTP.
 
+    :param access: who may ask; of the state of the server anybody may
+    :param pages: what the server says about itself
     :param calls: what ``/json-rpc`` is for plain requests; None if that is nothing
+    :param hosts: what it is for WebSockets; likewise
     :param fallback: gets whatever has another path
     """
 
-    def __init__(self, calls: PostedCalls | None, fallback: App | None = None) -> None:
+    def __init__(
+        self,
+        access: Access,
+        pages: StatePages,
+        calls: PostedCalls | None = None,
+        hosts: WebSocketHosts | None = None,
+        fallback: App | None = None,
+    ) -> None:
+        self.access = access
+        self._pages = pages
         self._calls = calls
+        self._hosts = hosts
         self._fallback = fallback or _nothing_here
 
     def calls_at(self, scope: Scope) -> PostedCalls | None:
@@ -30,12 +48,40 @@ class Application:
         return self._calls if path_of(scope) == CALLS_PATH else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        calls = self.calls_at(scope) if scope["type"] == "http" else None
-        if calls is not None:
-            await _post(calls, scope, receive, send)
+        """Serve one request, or one WebSocket."""
+        is_http = scope["type"] == "http"
+        reply = self._reply_at_once(scope, path_of(scope), is_http)
+        if reply is not None:
+            await (reply.send(send) if is_http else reply.deny(scope, send))
+        elif path_of(scope) != CALLS_PATH:
+            await self._fallback(scope, receive, self._sharing(scope, send))
+        elif is_http and self._calls is not None:
+            await _post(self._calls, scope, receive, self._sharing(scope, send))
+        elif not is_http and self._hosts is not None:
+            await self._hosts(scope, receive, send)
         else:
-            await self._fallback(scope, receive, send)
+            await _nothing_here(scope, receive, send)
+
+    def _reply_at_once(self, scope: Scope, path: str, is_http: bool) -> Reply | None:
+        if is_http and path == HEALTH_PATH:
+            return self._pages.health(scope)
+        refusal = self.access.refuse(scope)
+        if refusal is None and is_http and path == METRICS_PATH:
+            return self._pages.metrics(scope)
+        return refusal
+
+    def _sharing(self, scope: Scope, send: Send) -> Send:
+        """Return a ``send`` that lets pages of allowed origins see the answer."""
+        shared = self.access.headers(scope)
+        if not shared:
+            return send
+
+        async def send_shared(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), *shared]}
+            await send(message)
+
+        return send_shared
 
 
 def path_of(scope: Scope) -> str:
@@ -90,7 +136,5 @@ async def _answer(calls: PostedCalls, head: Head, body: bytes, receive: Receive)
 
 
 async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] == "http":
-        await sentence(404, "there is nothing at this path").send(send)
-    else:
-        await send({"type": "websocket.close"})
+    reply = sentence(404, "there is nothing at this path")
+    await (reply.send(send) if scope["type"] == "http" else reply.deny(scope, send))

@@ -63,6 +63,7 @@ class Exchange:
         answered = self._answered
         if answered is not None:
             self.withdraw()
+            self._calls.traffic.sent += len(reply.body)
             answered(reply)
 
     def withdraw(self) -> None:
@@ -78,6 +79,7 @@ class PostedCalls:
     :param wake: called when there is something to do for the front-end
     :ivar open: how many requests have not been answered
     :ivar longest: bytes that a body may have
+    :ivar traffic: what bodies have come to
     """
 
     def __init__(self, front_end: FrontEnd, settings: Settings, wake: Callable[[], None]) -> None:
@@ -88,6 +90,7 @@ class PostedCalls:
         self._settings = settings
         self._wake = wake
         self._flags: dict[int, int] = {}
+        self.traffic = front_end.metrics.traffic_of("http")
 
     def admit(self, scope: Scope) -> Head | Reply:
         """Return what the head of a request says, or the answer to one that cannot be ours, before its body is read."""
@@ -115,6 +118,7 @@ class PostedCalls:
     def begin(self, head: Head, body: bytes, answered: Callable[[Reply], None]) -> Exchange:
         """Take in a whole request whose head was admitted; ``answered`` may be called before this returns."""
         self.open += 1
+        self.traffic.received += len(body)
         if len(body) > self.longest:
             exchange = Exchange(self, answered, refused=False)
             exchange.finish(self.too_large())

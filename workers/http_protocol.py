@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from enum import IntEnum
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
@@ -61,23 +61,42 @@ class Guests:
     limits: Limits
     state: ServerState = field(default_factory=ServerState)
     unread: int = 0
+    _slow: dict[Any, tuple[int, float]] = field(default_factory=dict)
 
     def look(self, now: float) -> None:
         """End connections that are out of time, and renew the date that answers carry."""
         self.state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
+        slow = {}
         for connection in list(self.state.connections):
-            if isinstance(connection, Protocol):
+            size = connection.transport.get_write_buffer_size()
+            if size:
+                slow[connection] = self._look_at_reader(connection, size, now)
+            elif isinstance(connection, Protocol):
                 connection.look(now)
-        self.unread = self.count_unread()
+        self._slow = slow
+        self.unread = sum(size for size, _ in slow.values())
+
+    def _look_at_reader(self, connection: Any, size: int, now: float) -> tuple[int, float]:
+        """Give up a client that reads nothing of what is written to it; return the size, and since when it is that."""
+        known, since = self._slow.get(connection, (size, now))
+        if known != size:
+            since = now
+        if now - since > self.limits.request:
+            connection.transport.abort()
+        return size, since
 
     def count_unread(self) -> int:
         """Return how many bytes of answers have not been read."""
         return sum(connection.transport.get_write_buffer_size() for connection in self.state.connections)
 
-    def close(self) -> None:
-        """Close every connection once what was written to it is out."""
+    async def close(self) -> None:
+        """Close every connection once what was written to it is out, and end what is still done for it."""
         for connection in list(self.state.connections):
             connection.shutdown()
+        tasks = list(self.state.tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class Stage(IntEnum):
@@ -102,9 +121,9 @@ class Protocol(HttpToolsProtocol):
         self._head = Head(0, 0.0)
         self._exchange: Exchange | None = None
         self._stage = Stage.HEAD
-        self._since = 0.0  # of this stage, or of the last progress of a client that reads an answer
+        self._since = 0.0  # of this stage
         self._received = 0  # bytes in this stage
-        self._unread = 0
+        self._piece = 0  # bytes in what has come last
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take in a client, if there is room for one more."""
@@ -117,7 +136,8 @@ class Protocol(HttpToolsProtocol):
         """Take in bytes, unless a head has too many."""
         if self.transport.is_closing():
             return
-        self._received += len(data)
+        self._piece = len(data)
+        self._received += self._piece
         super().data_received(data)
         if self._stage == Stage.HEAD and self._received > _LONGEST_HEAD:
             self._give_up(_HEAD_TOO_LONG)
@@ -126,16 +146,30 @@ class Protocol(HttpToolsProtocol):
         """Begin to wait for a head."""
         super().on_message_begin()
         self._enter(Stage.HEAD)
+        self._received = self._piece
 
     def on_headers_complete(self) -> None:
-        """Begin to wait for a body."""
+        """Begin to wait for a body.
+
+        :raises ValueError: the head is too long; the parser stops, and tells :meth:`send_400_response`
+        """
+        if self._received > _LONGEST_HEAD and _size(self.url, self.headers) > _LONGEST_HEAD:
+            self._give_up(_HEAD_TOO_LONG)
+            raise ValueError("the head is too long")
+        if not self.parser.should_upgrade():
+            self._enter(Stage.BODY)
         super().on_headers_complete()
-        self._enter(Stage.BODY)
+
+    def send_400_response(self, msg: str) -> None:
+        """Say that a request cannot be parsed, unless something better has been said already."""
+        if not self.transport.is_closing():
+            super().send_400_response(msg)
 
     def on_message_complete(self) -> None:
         """Begin to wait for the server itself."""
         super().on_message_complete()
-        self._enter(Stage.IDLE if self.cycle.response_complete else Stage.ANSWER)
+        if self._stage == Stage.BODY:
+            self._enter(Stage.ANSWER)
         if self._calls is not None:
             self._begin(self._calls, self.cycle)
 
@@ -153,7 +187,7 @@ class Protocol(HttpToolsProtocol):
         if calls is None:
             super()._start_asgi_task(cycle, app)
             return
-        head = calls.admit(scope)
+        head = self._application.access.refuse(scope) or calls.admit(scope)
         if isinstance(head, Reply):
             self._answer(cycle, head)
             return
@@ -173,7 +207,8 @@ class Protocol(HttpToolsProtocol):
         """Write an answer, whole."""
         self._calls = self._exchange = None
         cycle.response_started = cycle.response_complete = True
-        headers = [*cycle.default_headers, *reply.all_headers()]
+        shared = self._application.access.headers(cast(Scope, cycle.scope))
+        headers = [*cycle.default_headers, *reply.all_headers(), *shared]
         if CLOSE in headers:
             cycle.keep_alive = False
         elif not cycle.keep_alive:
@@ -210,14 +245,7 @@ class Protocol(HttpToolsProtocol):
 
     def look(self, now: float) -> None:
         """Give the client up if it has had its time."""
-        unread = self.transport.get_write_buffer_size()
-        if unread:
-            if unread != self._unread:
-                self._since = now
-            self._unread = unread
-            if now - self._since > self._limits.request:
-                self.transport.abort()
-        elif self._stage == Stage.IDLE:
+        if self._stage == Stage.IDLE:
             if now - self._since > self._limits.idle:
                 self.transport.close()
         elif self._stage != Stage.ANSWER and not self.flow.read_paused:
@@ -229,3 +257,7 @@ class Protocol(HttpToolsProtocol):
         if self._stage != Stage.ANSWER:
             self.transport.write(last_words)
         self.transport.close()
+
+
+def _size(url: bytes, headers: list[tuple[bytes, bytes]]) -> int:
+    return len(url) + sum(len(name) + len(value) + 4 for name, value in headers)

@@ -36,6 +36,15 @@ class Reply(NamedTuple):
         await send({"type": "http.response.start", "status": self.status, "headers": self.all_headers()})
         await send({"type": "http.response.body", "body": self.body})
 
+    async def deny(self, scope: Scope, send: Send) -> None:
+        """Send it in the place of a WebSocket, where the server can do that; else just refuse the WebSocket."""
+        if "websocket.http.response" not in scope.get("extensions", {}):
+            await send({"type": "websocket.close"})
+            return
+        start = {"type": "websocket.http.response.start", "status": self.status, "headers": self.all_headers()}
+        await send(start)
+        await send({"type": "websocket.http.response.body", "body": self.body})
+
 
 def sentence(status: int, text: str, *headers: Header) -> Reply:
     """Return an answer for people: what is wrong, and what would be right."""

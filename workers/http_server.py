@@ -9,97 +9,100 @@ import asyncio
 import gc
 import logging
 import socket
+import ssl
 
 import uvloop
 from uvicorn.config import Config
 
+from scriptling.settings import Settings
 from workers import reactor
+from workers.access import Access
 from workers.asgi import Application
-from workers.async_reactor import AsyncReactor
 from workers.errlog import ErrorLog
-from workers.frontend import FrontEnd
 from workers.home import Home
-from workers.http_calls import PostedCalls
+from workers.http_front_end import HttpFrontEnd
 from workers.http_protocol import LOOK, Guests, Limits, Protocol
-from workers.listening import url
+from workers.listening import is_public, names_of, url
 from workers.nursery import Nursery
 from workers.signals import Signals
-from workers.sockets import Hub
-from workers.web_entry import WebEntry
+from workers.tls import context_of, generated_context
+from workers.websocket_protocol import WebSocketProtocol
 
 _MOST_UNREAD = 256 << 20  # bytes of answers that clients have not read, until no more are made
+_HANDSHAKE = 10.0  # seconds for a TLS handshake
+_ENDING = 1.0  # seconds for connections to close
 
 _log = logging.getLogger("scriptling.server")
 
 
-def serve(home: Home, children: Nursery, errors: ErrorLog, listener: socket.socket) -> int:
-    """Serve on a socket until a signal ends it, and return the exit code."""
+def serve(home: Home, children: Nursery, errors: ErrorLog, listener: socket.socket, token: str) -> int:
+    """Serve on a socket until a signal ends it, and return the exit code.
+
+    :raises ListenError: the certificate cannot be used
+    """
+    tls = _tls_context(home.settings)
+    if is_public(listener) and not (token and tls):
+        missing = " and ".join(name for name, there in (("a token", token), ("TLS", tls)) if not there)
+        _log.warning("others than this machine may reach this server, which is without %s", missing)
+    access = Access(
+        token.encode(),
+        tuple(each.encode() for each in home.settings.allow_origin),
+        () if is_public(listener) else names_of(home.settings.server),
+    )
     loop = uvloop.new_event_loop()
     try:
-        return loop.run_until_complete(_HttpServer(home, children, errors, loop).run(listener))
+        return loop.run_until_complete(_run(home, HttpFrontEnd(home, children, errors, access, loop), listener, tls))
     finally:
         loop.close()
 
 
-class _HttpServer:
-    """The front-end, its loop and its transport, put together."""
-
-    def __init__(self, home: Home, children: Nursery, errors: ErrorLog, loop: asyncio.AbstractEventLoop) -> None:
-        settings = home.settings
-        self._loop = loop
-        self._errors = errors
-        self._hub = Hub(home.folder)
-        self._reactor = AsyncReactor(loop)
-        self._front_end = FrontEnd(home, children, self._hub, self._reactor)
-        self._calls = PostedCalls(self._front_end, settings, self._reactor.wake)
-        self._guests = Guests(Limits(1000, 20.0, 60.0))
-        self._front_end.output_waits = lambda: bool(self._calls.open or self._web.open or self._guests.count_unread())
-        self._front_end.output_full = lambda: self._guests.unread > _MOST_UNREAD
-        self._web = WebEntry(self._front_end, settings, self._reactor.wake)
-        self._application = Application(self._calls if settings.json_rpc else None, self._web)
-
-    async def run(self, listener: socket.socket) -> int:
-        """Serve until the front-end has ended."""
-        self._signals = Signals(self._front_end)  # now, because the loop has taken the wake-up descriptor when it began
-        self._reactor.watch(self._signals.fileno(), reactor.READ, self._signals.take)
-        self._reactor.watch(self._errors.read_end, reactor.READ, self._pass_on)
-        self._look()
-        config = configured(self._application)
-        server = await self._loop.create_server(
-            lambda: Protocol(config, self._guests, self._application, self._loop), sock=listener
-        )
-        self._front_end.address = url(listener, "http")
-        _log.debug("listening at %s", self._front_end.address)
-        self._front_end.start()
-        gc.freeze()  # what is there now stays, and need not be looked at again and again
-        self._reactor.start(self._turn)
-        try:
-            await self._reactor.over
-        finally:
-            server.close()
-            self._guests.close()
-            await asyncio.sleep(0)
-            self._hub.close()
-        return self._signals.forced or self._front_end.life.ending.exit_code
-
-    def _turn(self) -> float | None:
-        patience = self._front_end.turn()
-        if self._errors.sink.size:
-            self._errors.sink.flush()
-        if self._front_end.life.ending.over or self._signals.forced:
-            self._reactor.stop()
-        return patience
-
-    def _pass_on(self, events: int) -> None:
-        if not self._errors.pump() and self._errors.ended:
-            self._reactor.forget(self._errors.read_end)
-
-    def _look(self) -> None:
-        self._guests.look(self._loop.time())
-        self._loop.call_later(LOOK, self._look)
+def _tls_context(settings: Settings) -> ssl.SSLContext | None:
+    if settings.tls_generate:
+        return generated_context(settings.server.rpartition(":")[0].strip("[]"))
+    return context_of(settings.tls_cert, settings.tls_key) if settings.tls_cert else None
 
 
-def configured(application: Application) -> Config:
+async def _run(home: Home, server: HttpFrontEnd, listener: socket.socket, tls: ssl.SSLContext | None) -> int:
+    """Serve until the front-end has ended."""
+    loop, settings, front_end = asyncio.get_running_loop(), home.settings, server.front_end
+    signals = Signals(front_end)  # now, because the loop has taken the wake-up descriptor when it began
+
+    def take_signals(events: int) -> None:
+        signals.take(events)
+        if signals.forced:
+            server.reactor.stop()
+
+    server.reactor.watch(signals.fileno(), reactor.READ, take_signals)
+    guests = Guests(Limits(settings.max_connections, settings.request_timeout, settings.keep_alive))
+    front_end.output_waits = lambda: bool(server.unfinished or guests.count_unread())
+    front_end.output_full = lambda: guests.unread > _MOST_UNREAD
+    config = configured(server.application, settings)
+
+    def look() -> None:
+        guests.look(loop.time())
+        loop.call_later(LOOK, look)
+
+    look()
+    listening = await loop.create_server(
+        lambda: Protocol(config, guests, server.application, loop),
+        sock=listener,
+        ssl=tls,
+        ssl_handshake_timeout=_HANDSHAKE if tls else None,
+    )
+    front_end.address = url(listener, "https" if tls else "http")
+    _log.debug("listening at %s", front_end.address)
+    server.start()
+    gc.freeze()  # what is there now stays, and need not be looked at again and again
+    try:
+        await server.reactor.over
+    finally:
+        listening.close()
+        await asyncio.wait([asyncio.ensure_future(guests.close())], timeout=_ENDING)
+        server.close()
+    return signals.forced or front_end.life.ending.exit_code
+
+
+def configured(application: Application, settings: Settings) -> Config:
     """Return what uvicorn's protocols want to know."""
     for name in ("uvicorn.error", "uvicorn.asgi"):
         logger = logging.getLogger(name)
@@ -110,6 +113,9 @@ def configured(application: Application) -> Config:
         application,
         interface="asgi3",
         http=Protocol,
+        ws=WebSocketProtocol,
+        ws_max_size=settings.max_message << 20,
+        ws_per_message_deflate=False,  # it costs more than the network saves, and memory for each connection
         lifespan="off",
         log_config=None,
         access_log=False,

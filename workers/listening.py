@@ -60,3 +60,8 @@ def is_public(bound: socket.socket) -> bool:
     """Whether others than this machine may reach the address."""
     host = str(bound.getsockname()[0])
     return not (host.startswith("127.") or host == "::1")
+
+
+def names_of(address: str) -> tuple[str, ...]:
+    """Return the names by which a server that listens on this machine only may be asked for."""
+    return ("localhost", "127.0.0.1", "::1", address.rpartition(":")[0].strip("[]").lower())

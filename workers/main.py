@@ -16,6 +16,7 @@ from scriptling.settings import Settings
 from scriptling.stores import places
 from workers import nursery, reactor
 from workers.errlog import ErrorLog
+from workers.hiding import hide
 from workers.home import Home
 from workers.listening import CANNOT_LISTEN, ListenError, listen
 from workers.nursery import Live, Nursery
@@ -51,7 +52,7 @@ def serve(settings: Settings) -> int:
         sys.stderr.write(f"scriptling: {error}\n")
         return _FAULT
     errors = ErrorLog(2)
-    home = Home(folder.path, memory, os.urandom(16).hex(), settings)
+    home = Home(folder.path, memory, os.urandom(16).hex(), settings._replace(bearer_token=""))
     children = nursery.fork(lambda: _clean_up(home), errors.write_end, lambda: _make_live(home))
     os.close(errors.write_end)
     _allow_many_descriptors()
@@ -60,6 +61,9 @@ def serve(settings: Settings) -> int:
         _tell_weakness(settings)
     try:
         return run(home, children, errors)
+    except ListenError as error:
+        errors.put(f"scriptling: {error}\n".encode())
+        return CANNOT_LISTEN
     finally:
         children.end()
         while errors.pump():
@@ -82,16 +86,17 @@ def _open_transport(settings: Settings) -> _Run:
     if settings.server:
         listener = listen(settings.server)
         give_up_streams()
-        return partial(_serve_port, listener)
+        hide(settings.bearer_token)
+        return partial(_serve_port, listener, settings.bearer_token)
     source, sink = take_streams()
     return partial(_serve_host, source, sink)
 
 
-def _serve_port(listener: socket.socket, home: Home, children: Nursery, errors: ErrorLog) -> int:
+def _serve_port(listener: socket.socket, token: str, home: Home, children: Nursery, errors: ErrorLog) -> int:
     from workers import http_server, memory  # noqa: PLC0415 - only servers on a port need it
 
     memory.keep_freed()
-    return http_server.serve(home, children, errors, listener)
+    return http_server.serve(home, children, errors, listener, token)
 
 
 def _check_confinement(settings: Settings) -> None:

@@ -46,7 +46,11 @@ class Child:
 
     def __init__(self, command: Sequence[str]) -> None:
         pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, bufsize=0, stdin=pipe, stdout=pipe, stderr=pipe, process_group=0)
+        # A plugin is spoken to over its streams: it must not take our own address for one to listen on.
+        environment = {name: value for name, value in os.environ.items() if name != "SCRIPTLING_SERVER"}
+        self._process = subprocess.Popen(
+            command, bufsize=0, stdin=pipe, stdout=pipe, stderr=pipe, process_group=0, env=environment
+        )
         self.pid = self._process.pid
         self._pipes = _pipes(self._process)
         self.stdin, self.stdout, self._stderr = (pipe.fileno() for pipe in self._pipes)

@@ -14,6 +14,8 @@ from tests.wire.gates import PASS, Gate
 from tests.wire.server import Serve, Server
 from tests.wire.values import CallFailedError, Raw
 
+pytestmark = pytest.mark.conversation
+
 
 def test_callback_is_called_with_arguments_and_returns_a_value(server: Server) -> None:
     assert server.call("apply", lambda x: x * 2, [1, 2, 3]) == [2, 4, 6]

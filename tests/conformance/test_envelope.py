@@ -78,6 +78,7 @@ def test_unknown_members_are_ignored(server: Server) -> None:
     assert server.result(id) == FIVE
 
 
+@pytest.mark.lines
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\n\n \n\r\n"], ids=["LF", "CR LF", "blank lines"])
 def test_lines_may_end_in_crlf_and_blank_ones_are_skipped(server: Server, line_end: bytes) -> None:
     known = len(server.anonymous)
@@ -87,6 +88,7 @@ def test_lines_may_end_in_crlf_and_blank_ones_are_skipped(server: Server, line_e
     assert len(server.anonymous) == known
 
 
+@pytest.mark.lines
 def test_message_may_come_in_pieces_of_one_byte(server: Server) -> None:
     message = server.new_request("function.call", ECHO["params"])
     for byte in json.dumps(message).encode() + b"\n":
@@ -144,6 +146,7 @@ def test_each_broken_message_gets_its_code_and_the_next_one_is_served(
     assert server.call("echo", "next") == "next"
 
 
+@pytest.mark.conversation
 def test_answers_to_nothing_are_ignored(server: Server) -> None:
     known = len(server.anonymous)
     for message in ({"id": 99_999, "result": 1}, {"id": "E"}, {"id": None, "result": 1}, {"error": {"code": 1}}):

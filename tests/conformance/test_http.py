@@ -33,6 +33,7 @@ def apply(f): return "has begun"
 def say(): print("stray text")
 """
 )
+HEAD = b"POST /json-rpc HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 SEVEN = {"jsonrpc": "2.0", "id": 1, "result": integer(7)}
 
 
@@ -61,8 +62,7 @@ def test_a_connection_serves_many_requests(port: Port) -> None:
 def test_pipelined_requests_are_answered_in_their_order(port: Port) -> None:
     with socket.create_connection(port.address, timeout=20) as connection:
         bodies = [call("add", integer(number), integer(0), id=number) for number in range(20)]
-        head = b"POST /json-rpc HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
-        connection.sendall(b"".join(head % (len(body), body) for body in bodies))
+        connection.sendall(b"".join(HEAD + b"content-length: %d\r\n\r\n%b" % (len(body), body) for body in bodies))
         received = b""
         while received.count(b'"jsonrpc"') < 20:
             received += connection.recv(1 << 16)
@@ -145,14 +145,10 @@ def test_answers_of_a_client_answer_nothing(port: Port) -> None:
 def test_a_message_that_is_too_large_is_refused_before_it_has_come(listen: Listen) -> None:
     port = listen(HANDLERS, "--max-message", "1")
     with socket.create_connection(port.address, timeout=20) as connection:
-        head = (
-            b"POST /json-rpc HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2000000\r\n\r\n"
-        )
-        connection.sendall(head)
+        connection.sendall(HEAD + b"content-length: 2000000\r\n\r\n")
         assert connection.recv(1 << 16).startswith(b"HTTP/1.1 413 ")
     with socket.create_connection(port.address, timeout=20) as connection:
-        head = b"POST /json-rpc HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
-        connection.sendall(head + b"transfer-encoding: chunked\r\n\r\n")
+        connection.sendall(HEAD + b"transfer-encoding: chunked\r\n\r\n")
         connection.sendall(b"".join(b"80000\r\n%b\r\n" % (b" " * 0x80000) for _ in range(3)))
         assert connection.recv(1 << 16).startswith(b"HTTP/1.1 413 ")
     assert port.call("add", integer(3), integer(4)).json == SEVEN

@@ -169,6 +169,7 @@ def test_calls_of_one_object_do_not_overlap(serve: Serve) -> None:
     assert server.method(careful, "total") == 100
 
 
+@pytest.mark.conversation
 def test_calls_of_one_object_run_in_their_order(server: Server) -> None:
     counter = server.new("Counter")
     ids = [server.begin_method(counter, "inc") for _ in range(200)]

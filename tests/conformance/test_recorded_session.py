@@ -6,8 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.wire.server import Server
 from tests.wire.values import from_wire
+
+pytestmark = pytest.mark.conversation
 
 RECORDS = [json.loads(line) for line in (Path(__file__).parents[1] / "data/session.jsonl").read_text().splitlines()]
 

@@ -9,12 +9,17 @@ import re
 import signal
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from tests.wire.host import Host
 from tests.wire.program import DEADLINE, Program
+from tests.wire.transport import Transport
 
 JSON = {"Content-Type": "application/json"}
 
@@ -160,3 +165,55 @@ class Posting:
         for thread in self._posting:
             thread.join(DEADLINE)
         self._answers.put(None)
+
+
+class WebSocket:
+    """A transport over one WebSocket, a message for each message."""
+
+    def __init__(self, port: Port, **more: Any) -> None:
+        url = port.url.replace("http", "ws", 1) + "/json-rpc"
+        self._open = ExitStack()
+        connecting = connect(url, compression=None, max_size=None, ping_interval=None, proxy=None, **more)
+        self.connection = self._open.enter_context(connecting)
+
+    def send(self, text: bytes) -> None:
+        """Send one message, or several that stand on lines of their own."""
+        for line in text.split(b"\n"):
+            self.connection.send(line, text=True)
+
+    def receive(self) -> bytes | None:
+        """Wait for the next message."""
+        try:
+            message = self.connection.recv()
+        except ConnectionClosed:
+            return None
+        assert isinstance(message, str)
+        return message.encode()
+
+    def end(self) -> None:
+        """Close the connection."""
+        self._open.close()
+
+
+class PortHost(Host):
+    """A server on a port and a host of it.
+
+    :ivar program: the process of the server
+    """
+
+    def __init__(self, port: Port, transport: Transport) -> None:
+        super().__init__(transport)
+        self.program = port.program
+
+
+@contextmanager
+def hosting(port: Port, kind: str) -> Iterator[PortHost]:
+    """Be a host of a server, over ``"http"`` or ``"websocket"``."""
+    host = PortHost(port, Posting(port) if kind == "http" else WebSocket(port))
+    host.start()
+    try:
+        yield host
+        host.check()
+    finally:
+        host.transport.end()
+        host.join()

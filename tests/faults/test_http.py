@@ -1,0 +1,352 @@
+"""What a listening port has to stand: slow, hostile and departing clients (faults, checks 17, 21 and 29 to 33)."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import ssl
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+from websockets.typing import Origin
+
+from tests.wire.fixtures import Listen
+from tests.wire.gates import PASS, Gate
+from tests.wire.network import JSON, Answer, Port, call, integer, on_a_port, text
+from tests.wire.program import DEADLINE, Program, wait_until
+from tests.wire.server import write_plugin
+
+HANDLERS = (
+    PASS
+    + """
+import os
+def add(a, b): return a + b
+def wait(path, mark):
+    open(mark, "a").write("x")
+    _pass_gate(path)
+def environment():
+    arguments = [open(f"/proc/{pid}/cmdline").read() for pid in (os.getpid(), os.getppid())]
+    stored = [open(f"/proc/{pid}/environ").read() for pid in (os.getpid(), os.getppid())]
+    import gc, sys
+    return repr((dict(os.environ), arguments, stored, sys.orig_argv, sys.argv))
+class Thing:
+    def hello(self): return "hello"
+"""
+)
+ADD = call("add", integer(3), integer(4))
+SEVEN = integer(7)
+TOKEN = "canary-3f9a"
+HEAD = b"POST /json-rpc HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Port]:
+    with on_a_port(write_plugin(tmp_path_factory.mktemp("port"), HANDLERS), "--workers", "2") as port:
+        yield port
+
+
+def raw(port: Port, data: bytes) -> bytes:
+    """Send bytes as they are, and return all that is answered until the server closes, or has answered once."""
+    with socket.create_connection(port.address, timeout=DEADLINE) as connection:
+        connection.sendall(data)
+        received = b""
+        while piece := connection.recv(1 << 16):
+            received += piece
+            if b"\r\n\r\n" in received:
+                break
+        return received
+
+
+# -- clients that leave, and too many of them ------------------------------------------------------------------------
+
+
+def test_queued_calls_of_a_client_that_goes_away_never_run(listen: Listen, gate: Gate, tmp_path: Path) -> None:
+    """Check 17."""
+    port = listen(HANDLERS, "--workers", "1")
+    mark = tmp_path / "mark"
+    body = call("wait", text(gate), text(mark))
+    connections = []
+    for _ in range(10):
+        connection = socket.create_connection(port.address, timeout=DEADLINE)
+        connection.sendall(HEAD + b"content-length: %d\r\n\r\n%b" % (len(body), body))
+        connections.append(connection)
+    wait_until(mark.exists, DEADLINE, lambda: "not begun")
+    for connection in connections:
+        connection.close()
+    assert port.request("GET", "/health").status == 200  # read after the ends of the others
+    gate.open()
+    assert port.post(ADD).json["result"] == SEVEN
+    assert mark.read_text() == "x"
+
+
+def test_the_excess_of_a_burst_is_refused_at_once(listen: Listen, gate: Gate, tmp_path: Path) -> None:
+    """Check 21, over HTTP."""
+    port = listen(HANDLERS, "--workers", "1", "--max-queue", "5")
+    body = call("wait", text(gate), text(tmp_path / "mark"))
+    with ThreadPoolExecutor(40) as threads:
+        burst = [threads.submit(port.post, body) for _ in range(40)]
+        wait_until(lambda: sum(each.done() for each in burst) >= 30, DEADLINE, lambda: "the excess is not refused")
+        gate.open()
+        answers = [each.result(DEADLINE) for each in burst]
+    refused = [answer for answer in answers if answer.status == 503]
+    assert len(refused) >= 30
+    assert all(answer.headers["retry-after"] == "1" for answer in refused)
+    assert all("overloaded" in answer.json["error"]["message"] for answer in refused)
+
+
+def test_more_connections_than_allowed_are_told_so(listen: Listen) -> None:
+    port = listen(HANDLERS, "--max-connections", "5")
+    with ExitStack() as stack:
+        for _ in range(5):
+            idle = stack.enter_context(socket.create_connection(port.address, timeout=DEADLINE))
+            idle.sendall(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            assert idle.recv(1000).startswith(b"HTTP/1.1 200")
+        assert raw(port, b"").startswith(b"HTTP/1.1 503")
+    wait_until(lambda: raw(port, b"GET /health HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 200"), DEADLINE, lambda: "full")
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [b"POST /json", HEAD, HEAD + b"content-length: 1000\r\n\r\n{", HEAD + b"transfer-encoding: chunked\r\n\r\n5\r\n"],
+)
+def test_tricklers_are_closed_in_time_and_hold_up_nobody(listen: Listen, begun: bytes) -> None:
+    """Check 29: heads and bodies that never end."""
+    port = listen(HANDLERS, "--request-timeout", "1")
+    with ExitStack() as stack:
+        slow = [stack.enter_context(socket.create_connection(port.address, timeout=DEADLINE)) for _ in range(100)]
+        for connection in slow:
+            connection.sendall(begun)
+        assert port.post(ADD).json["result"] == SEVEN
+        for connection in slow:
+            assert connection.recv(1000).startswith(b"HTTP/1.1 408")
+            assert connection.recv(1000) == b""
+
+
+def test_idle_connections_are_closed_in_time(listen: Listen) -> None:
+    port = listen(HANDLERS, "--keep-alive", "0.5")
+    with socket.create_connection(port.address, timeout=DEADLINE) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        received = [connection.recv(1000)]
+        while received[-1]:  # until the server closes
+            received.append(connection.recv(1000))
+        assert received[0].startswith(b"HTTP/1.1 200")
+
+
+# -- requests that are wrong -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (HEAD + b"content-length: 5\r\ncontent-length: 6\r\n\r\n12345", 400),
+        (HEAD + b"content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        (HEAD + b"content-length: -5\r\n\r\n", 400),
+        (HEAD + b"content-length: five\r\n\r\n", 400),
+        (HEAD + b"content-length: 99999999999999999999999\r\n\r\n", 400),
+        (HEAD + b"transfer-encoding: chunked\r\n\r\nxyz\r\n", 400),
+        (b"POST /json-rpc HTTP/9.9\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
+        (b"G\x00T / HTTP/1.1\r\n\r\n", 400),
+        (HEAD + b"x: " + b"y" * 70_000 + b"\r\n\r\n", 431),
+        (b"GET /" + b"y" * 70_000 + b" HTTP/1.1\r\nhost: localhost\r\n\r\n", 431),
+        (HEAD + b"scriptling-session: short\r\ncontent-length: 2\r\n\r\n{}", 400),
+        (HEAD + b"scriptling-timeout: never\r\ncontent-length: 2\r\n\r\n{}", 400),
+        (b"GET /json-rpc HTTP/1.1\r\nhost: localhost\r\n\r\n", 405),
+        (b"POST /json-rpc HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\n{}", 415),
+        (b"POST /health HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\n{}", 405),
+        (b"GET /json-rpc HTTP/1.1\r\nhost: evil.example\r\n\r\n", 421),
+        (b"GET /json-rpc HTTP/1.1\r\n\r\n", 421),
+        (HEAD + b"origin: https://evil.example\r\ncontent-length: 2\r\n\r\n{}", 403),
+        (HEAD + b"origin: null\r\ncontent-length: 2\r\n\r\n{}", 403),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_request_is_its_client_s_error(port: Port, request_: bytes, status: int) -> None:
+    """Check 30."""
+    assert raw(port, request_).startswith(b"HTTP/1.1 %d " % status)
+    assert port.post(ADD).json["result"] == SEVEN
+
+
+def test_a_body_that_ends_early_runs_nothing(listen: Listen, tmp_path: Path, gate: Gate) -> None:
+    port = listen(HANDLERS)
+    body = call("wait", text(gate), text(tmp_path / "mark"))
+    with socket.create_connection(port.address, timeout=DEADLINE) as connection:
+        connection.sendall(HEAD + b"content-length: %d\r\n\r\n%b" % (len(body) + 1, body))
+    assert port.post(ADD).json["result"] == SEVEN
+    assert not (tmp_path / "mark").exists()
+
+
+# -- pages of browsers -----------------------------------------------------------------------------------------------
+
+
+def test_pages_of_other_origins_may_connect_nothing_unless_allowed(listen: Listen) -> None:
+    port = listen(HANDLERS, "--allow-origin", "https://app.example")
+    url = f"{port.url.replace('http', 'ws')}/json-rpc"
+    with pytest.raises(InvalidStatus) as refused, connect(url, origin=Origin("https://evil.example"), proxy=None):
+        pass  # not reached
+    assert refused.value.response.status_code == 403
+    with connect(url, origin=Origin("https://app.example"), proxy=None) as socket_:
+        socket_.send(ADD.decode())
+        assert json.loads(socket_.recv())["result"] == SEVEN
+    answer = port.post(ADD, {"Origin": "https://app.example"})
+    assert (answer.status, answer.headers["access-control-allow-origin"]) == (200, "https://app.example")
+    asked = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
+    answer = port.request("OPTIONS", "/json-rpc", headers=asked)
+    assert (answer.status, "POST" in answer.headers["access-control-allow-methods"]) == (204, True)
+    assert port.request("OPTIONS", "/json-rpc", headers={**asked, "Origin": "https://evil.example"}).status == 403
+
+
+def test_the_server_s_own_pages_may_use_it(port: Port) -> None:
+    assert port.post(ADD, {"Origin": port.url}).status == 200
+
+
+# -- tokens ----------------------------------------------------------------------------------------------------------
+
+
+def test_wrong_tokens_are_refused_before_the_body_is_read(listen: Listen) -> None:
+    """Check 31."""
+    port = listen(HANDLERS, "--bearer-token", TOKEN)
+    for given in ("", "Bearer", "Bearer wrong", f"Basic {TOKEN}", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", TOKEN):
+        line = f"authorization: {given}\r\n".encode() if given else b""
+        answer = raw(port, HEAD + line + b"content-length: 1000000\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 401 ")
+        assert b"www-authenticate: Bearer\r\n" in answer
+    assert port.post(ADD, {"Authorization": f"Bearer {TOKEN}"}).json["result"] == SEVEN
+    assert port.request("GET", "/elsewhere").status == 401
+    assert port.request("GET", "/health").body == b"ready\n"
+    url = f"{port.url.replace('http', 'ws')}/json-rpc"
+    with pytest.raises(InvalidStatus) as refused, connect(url, proxy=None):
+        pass  # not reached
+    assert refused.value.response.status_code == 401
+    with connect(url, additional_headers={"Authorization": f"Bearer {TOKEN}"}, proxy=None) as socket_:
+        socket_.send(ADD.decode())
+        assert json.loads(socket_.recv())["result"] == SEVEN
+
+
+@pytest.mark.parametrize("by", ["flag", "environment", "file"])
+def test_a_token_is_nowhere_to_be_seen(listen: Listen, tmp_path: Path, by: str) -> None:
+    """Check 41: not in logs, arguments, or the environment of anybody."""
+    (tmp_path / "token").write_text(f"{TOKEN}\n")
+    flags = {"flag": ["--bearer-token", TOKEN], "environment": [], "file": ["--bearer-token-file", "token"]}[by]
+    environment = {"SCRIPTLING_BEARER_TOKEN": TOKEN} if by == "environment" else None
+    port = listen(HANDLERS, *flags, "--log-level", "trace", environment=environment)
+    answer = port.call("environment", headers={"Authorization": f"Bearer {TOKEN}"})
+    assert answer.status == 200
+    assert TOKEN not in answer.body.decode()
+    for pid in port.program.pids():
+        assert TOKEN.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
+        assert TOKEN.encode() not in Path(f"/proc/{pid}/environ").read_bytes()
+    assert port.call("add", headers={"Authorization": f"Bearer {TOKEN}x"}).status == 401
+    assert TOKEN not in port.program.stderr
+
+
+def test_a_server_that_others_can_reach_says_what_it_lacks(tmp_path: Path) -> None:
+    program = Program(["--server", ":0", "--json-rpc", str(write_plugin(tmp_path, HANDLERS))], tmp_path)
+    try:
+        program.listen()
+        program.wait_for_stderr("ready: ")
+        assert program.stderr.count("without a token and TLS") == 1
+    finally:
+        program.destroy()
+        program.close()
+
+
+# -- TLS -------------------------------------------------------------------------------------------------------------
+
+
+def secure(port: Port, **more: Any) -> Answer:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    for name, value in more.items():
+        setattr(context, name, value)
+    connection = http.client.HTTPSConnection(*port.address, timeout=DEADLINE, context=context)
+    try:
+        connection.request("POST", "/json-rpc", ADD, JSON)
+        answer = connection.getresponse()
+        return Answer(answer.status, {}, answer.read())
+    finally:
+        connection.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*TLSv1.*:DeprecationWarning")
+def test_tls_is_1_2_at_least(listen: Listen) -> None:
+    """Check 32."""
+    port = listen(HANDLERS, "--tls-generate")
+    assert port.url.startswith("https://")
+    assert secure(port).json["result"] == SEVEN
+    assert secure(port, maximum_version=ssl.TLSVersion.TLSv1_2).json["result"] == SEVEN
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        secure(port, minimum_version=ssl.TLSVersion.TLSv1, maximum_version=ssl.TLSVersion.TLSv1_1)
+    assert not raw(port, b"GET /health HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 200")
+
+
+def test_stalled_handshakes_hold_up_nobody(listen: Listen) -> None:
+    port = listen(HANDLERS, "--tls-generate")
+    with ExitStack() as stack:
+        stalled = [stack.enter_context(socket.create_connection(port.address, timeout=DEADLINE)) for _ in range(50)]
+        for connection in stalled:
+            connection.sendall(b"\x16\x03\x01")
+        assert secure(port).json["result"] == SEVEN
+        assert stalled[0].recv(1000) == b""  # cut
+
+
+@pytest.mark.parametrize("content", ["", "no certificate", None])
+def test_a_bad_certificate_is_a_sentence_and_status_4(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "cert.pem").write_text(content)
+    setup = str(write_plugin(tmp_path, HANDLERS))
+    program = Program(["--server", "127.0.0.1:0", "--tls-cert", "cert.pem", "--json-rpc", setup], tmp_path)
+    try:
+        program.listen()
+        assert program.exit_code() == 4
+        assert "the certificate cannot be used" in program.all_stderr()
+        program.check_nothing_is_left()
+    finally:
+        program.destroy()
+        program.close()
+
+
+# -- objects ---------------------------------------------------------------------------------------------------------
+
+
+def test_ids_of_objects_cannot_be_guessed(port: Port) -> None:
+    """Check 33."""
+    request = b'{"id":1,"method":"object.new","params":{"class":"Thing"}}'
+    ids = [port.post(request).json["result"]["id"] for _ in range(20)]
+    parts = [id.rpartition(".")[2] for id in ids]
+    assert len({part[:4] for part in parts}) > 10
+    guessed = ids[0][:-1] + ("x" if ids[0][-1] != "x" else "y")
+
+    def use(id: str) -> Any:
+        params = {"object_id": id, "method": "hello"}
+        return port.post(json.dumps({"id": 1, "method": "object.call_method", "params": params}).encode()).json
+
+    assert use(ids[0])["result"] == text("hello")
+    unknown = "".join(reversed(guessed.rpartition(".")[2]))
+    assert use(guessed)["error"]["code"] == use(guessed.rpartition(".")[0] + "." + unknown)["error"]["code"]
+    assert use(guessed)["error"]["message"].startswith("unknown object")
+
+
+def test_health_tells_whether_the_server_is_ready_and_nothing_else(port: Port) -> None:
+    answer = port.request("GET", "/health")
+    assert (answer.status, answer.body) == (200, b"ready\n")
+    assert port.request("HEAD", "/health").body == b""
+
+
+def test_metrics_are_for_those_with_the_token(listen: Listen) -> None:
+    port = listen(HANDLERS, "--bearer-token", TOKEN)
+    assert port.request("GET", "/metrics").status == 401
+    known = {"Authorization": f"Bearer {TOKEN}"}
+    port.post(ADD, known)
+    answer = port.request("GET", "/metrics", headers=known)
+    assert answer.status == 200
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert b'handler="add"' in answer.body
+    assert port.request("POST", "/metrics", b"", known).status == 405

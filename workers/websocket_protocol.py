@@ -1,0 +1,17 @@
+"""uvicorn's WebSocket protocol, with patience for hosts that it does not read from itself."""
+
+from __future__ import annotations
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    """One connection."""
+
+    def keepalive_timeout(self) -> None:
+        """Give up a peer that did not answer a ping, unless its answer may lie unread behind its messages."""
+        if self.read_paused:
+            self.pong_timer = self.pending_ping_payload = None
+            self.schedule_ping()
+        else:
+            super().keepalive_timeout()
