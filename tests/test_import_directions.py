@@ -40,8 +40,8 @@ def importers(*names: str, under: str = "") -> set[str]:
     return {file for file, module in imports() if file.startswith(under) and module.split(".")[0] in names}
 
 
-def test_only_the_command_line_imports_workers() -> None:
-    assert importers("workers", under="scriptling/") == {"scriptling/cli.py"}
+def test_only_the_ways_in_import_workers() -> None:
+    assert importers("workers", under="scriptling/") == {"scriptling/asgi.py", "scriptling/cli.py"}
 
 
 def test_scriptling_knows_no_processes_pool_and_no_zeromq() -> None:

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-_OURS = ("SCRIPTLING_SERVER", "SCRIPTLING_BEARER_TOKEN", "SCRIPTLING_BEARER_TOKEN_FILE", "SCRIPTLING_TLS_KEY")
+FOR_US_ONLY = ("SCRIPTLING_SERVER", "SCRIPTLING_BEARER_TOKEN", "SCRIPTLING_BEARER_TOKEN_FILE", "SCRIPTLING_TLS_KEY")
 _ARGUMENTS, _ENVIRONMENT = (
     45,
     47,
@@ -19,7 +19,7 @@ def hide(secret: str) -> None:
 
     Plugins that a handler starts are not told of our own address either: they would take it for theirs.
     """
-    for name in _OURS:
+    for name in FOR_US_ONLY:
         os.environ.pop(name, None)
     if secret:
         sys.argv[:] = [each.replace(secret, "…") for each in sys.argv]

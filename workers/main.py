@@ -53,7 +53,7 @@ def serve(settings: Settings) -> int:
         return _FAULT
     errors = ErrorLog(2)
     home = Home(folder.path, memory, os.urandom(16).hex(), settings._replace(bearer_token=""))
-    children = nursery.fork(lambda: _clean_up(home), errors.write_end, lambda: _make_live(home))
+    children = nursery.fork(lambda: clean_up(home), errors.write_end, lambda: make_live(home))
     os.close(errors.write_end)
     _allow_many_descriptors()
     log.configure(settings.log_level, settings.log_format, errors.put)
@@ -69,10 +69,10 @@ def serve(settings: Settings) -> int:
         while errors.pump():
             pass
         errors.sink.flush()
-        _clean_up(home)
+        clean_up(home)
 
 
-def _clean_up(home: Home) -> None:
+def clean_up(home: Home) -> None:
     """Remove what is on disk and in memory; done by the nursery, and again if that was killed."""
     remove_run_folder(home.folder)
     places.remove_memory_folder(home.memory)
@@ -136,10 +136,11 @@ def _allow_many_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _make_live(home: Home) -> Live:
-    from workers.children import make_live  # noqa: PLC0415 - what only children need, imported by their nursery
+def make_live(home: Home) -> Live:
+    """Return what a child does with its life; called in the nursery."""
+    from workers import children  # noqa: PLC0415 - what only children need, imported by their nursery
 
-    return make_live(home)
+    return children.make_live(home)
 
 
 def _serve_host(source: int, sink: int, home: Home, children: Nursery, errors: ErrorLog) -> int:

@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -133,6 +133,10 @@ class Nursery:
 
     def end(self) -> None:
         """Have every child killed, and return when none is left."""
+        self._end_process()
+        _kill_all(_children_of_this_process)  # there are some if the nursery was killed
+
+    def _end_process(self) -> None:
         self._control.close()
         for seconds, more in ((_END, signal.SIGCONT), (_END, signal.SIGKILL)):
             if self._has_ended(seconds):
@@ -140,7 +144,6 @@ class Nursery:
             os.kill(self._pid, more)  # somebody has stopped it; its children die with it
         with suppress(ChildProcessError):
             os.waitpid(self._pid, 0)
-        _kill_all(_children_of_this_process)  # there are some if the nursery was killed
 
     def _has_ended(self, seconds: float) -> bool:
         pidfd = os.pidfd_open(self._pid)
@@ -165,12 +168,19 @@ def fork(clean_up: Callable[[], None], log_pipe: int, make_live: Callable[[], Li
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)  # if the nursery is killed, what it watched over comes to this process
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     pid = os.fork()
-    if pid:
-        theirs.close()
-        return Nursery(ours, pid)
+    if not pid:
+        be_nursery(theirs, clean_up, log_pipe, make_live)
+    theirs.close()
+    return Nursery(ours, pid)
+
+
+def be_nursery(
+    control: socket.socket, clean_up: Callable[[], None], log_pipe: int, make_live: Callable[[], Live]
+) -> NoReturn:
+    """Be the nursery from now on, to the end of this process; see :func:`fork`."""
     try:
-        _become_nursery(theirs.fileno(), log_pipe)
-        _Keeper(theirs, clean_up, make_live()).run()
+        _become_nursery(control.fileno(), log_pipe)
+        _Keeper(control, clean_up, make_live()).run()
     except BaseException:
         traceback.print_exc()
     finally:

@@ -65,7 +65,11 @@ def test_the_protocol_knows_nothing_of_who_uses_it() -> None:
 
 def test_only_the_nursery_makes_processes() -> None:
     makers = {importer for importer, module in imports() if module.partition(".")[0] in {"multiprocess", "subprocess"}}
-    assert {maker for maker in makers if maker.startswith("workers/")} <= {"workers/nursery.py", "workers/children.py"}
+    assert {maker for maker in makers if maker.startswith("workers/")} <= {
+        "workers/nursery.py",
+        "workers/spawned_nursery.py",
+        "workers/children.py",
+    }
 
 
 def test_the_front_end_imports_nothing_that_runs_user_code() -> None:
