@@ -28,7 +28,7 @@ def application(
     :param script: the setup script
     :param bearer_token: required of every request; leave it to the host by giving none
     :param allow_origin: whose pages in browsers may use it, beside the host's own; ``"*"`` is everybody's
-    :param settings: as flags are named, with ``_`` for ``-``: ``workers=4, call_timeout=2.5``; the environment counts too
+    :param settings: as flags are named, with ``_`` for ``-``: ``workers=4, call_timeout=2.5``; the environment counts
     :raises ValueError: a setting is unknown or wrong, or there is no such script
     """
     from workers.access import Access  # noqa: PLC0415 - that is where calls run, and only this asks for it

@@ -118,6 +118,8 @@ def load(arguments: Arguments, environment: Mapping[str, str]) -> Settings:
         _without_plugin_dirs(given)
     else:
         _without_confinement(given)
+    if "server" not in given:
+        given = {name: each for name, each in given.items() if not (name in _NEED_SERVER and each.inherited)}
     values: dict[str, Any] = {"workers": default_workers()}
     for option in OPTIONS:
         if option.name in given:
@@ -284,7 +286,7 @@ _EXCLUDE = (("bearer-token", "bearer-token-file"), ("tls-cert", "tls-generate"),
 def _check_port(settings: Settings, given: Mapping[str, _Given]) -> None:
     """Refuse what makes no sense together for a server on a port, or without one."""
     for name in _NEED_SERVER:
-        if not settings.server and name in given and not given[name].inherited:
+        if not settings.server and name in given:
             raise UsageError(f"{given[name].where} is for servers on a port; add --server ADDR")
     for one, other in _EXCLUDE:
         if one in given and other in given and given[one].inherited == given[other].inherited:

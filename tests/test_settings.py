@@ -220,6 +220,11 @@ def test_a_token_that_is_none_is_refused_and_not_shown(folder: Path, content: st
         assert not content.strip() or content not in sentence
 
 
+def test_what_a_server_on_a_port_inherits_is_nothing_to_others() -> None:
+    environment = {"SCRIPTLING_BEARER_TOKEN": "", "SCRIPTLING_TLS_GENERATE": "1", "SCRIPTLING_ALLOW_ORIGIN": "x"}
+    assert load_argv(["--json-rpc", "s.py"], environment) == load_argv(["--json-rpc", "s.py"], {})
+
+
 def test_a_server_leaves_its_hosts_folder_of_plugins_alone(folder: Path) -> None:
     environment = {"SCRIPTLING_PLUGIN_DIR": str(folder)}
     assert load_argv(["s.py"], environment).plugin_dirs == (str(folder),)

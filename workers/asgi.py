@@ -126,7 +126,8 @@ async def _answer(calls: PostedCalls, head: Head, body: bytes, receive: Receive)
         while (await receive())["type"] != "http.disconnect":
             pass
         exchange.withdraw()
-        answered.set_result(None)
+        if not answered.done():
+            answered.set_result(None)
 
     watching = asyncio.ensure_future(watch())
     try:

@@ -26,7 +26,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "mounted"
 async def post(app: Mounted, body: bytes, root: str = "", **headers: str) -> tuple[int, Any]:
     """Make one request in the terms of ASGI."""
     sent: list[Message] = []
-    received = [
+    received: list[Message] = [
         {"type": "http.request", "body": body[:10], "more_body": True},
         {"type": "http.request", "body": body[10:]},
     ]
@@ -35,7 +35,7 @@ async def post(app: Mounted, body: bytes, root: str = "", **headers: str) -> tup
         if received:
             return received.pop(0)
         await asyncio.Event().wait()
-        raise AssertionError("not reached")
+        return {"type": "http.disconnect"}
 
     async def send(message: Message) -> None:
         sent.append(message)
