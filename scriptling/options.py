@@ -239,8 +239,20 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             "allow-origin", "allow_origin", "ORIGINS", "let pages of these origins use the server; * for all", origins
         ),
         _setting("max-connections", "max_connections", "N", "clients at a time (default: 1000)", whole(1)),
-        _setting("request-timeout", "request_timeout", "S", "seconds for a request to arrive (default: 20)", seconds),
-        _setting("keep-alive", "keep_alive", "S", "seconds that an idle connection is kept (default: 75)", seconds),
+        _setting(
+            "request-timeout",
+            "request_timeout",
+            "S",
+            "seconds for a request to arrive, 0 for ever (default: 20)",
+            seconds,
+        ),
+        _setting(
+            "keep-alive",
+            "keep_alive",
+            "S",
+            "seconds that an idle connection is kept, 0 for ever (default: 75)",
+            seconds,
+        ),
     ),
     "Limits of a server": (
         _setting(

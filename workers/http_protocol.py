@@ -20,7 +20,6 @@ from enum import IntEnum
 from functools import partial
 from typing import Any, cast
 
-from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
@@ -181,7 +180,7 @@ class Protocol(HttpToolsProtocol):
             if len(self.cycle.body) > self._calls.longest:
                 self._answer(self.cycle, self._calls.too_large())
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         scope = cast(Scope, cycle.scope)
         calls = self._application.calls_at(scope)
         if calls is None:

@@ -10,6 +10,7 @@ import gc
 import logging
 import socket
 import ssl
+from math import inf
 
 import uvloop
 from uvicorn.config import Config
@@ -73,7 +74,7 @@ async def _run(home: Home, server: HttpFrontEnd, listener: socket.socket, tls: s
             server.reactor.stop()
 
     server.reactor.watch(signals.fileno(), reactor.READ, take_signals)
-    guests = Guests(Limits(settings.max_connections, settings.request_timeout, settings.keep_alive))
+    guests = Guests(Limits(settings.max_connections, settings.request_timeout or inf, settings.keep_alive or inf))
     front_end.output_waits = lambda: bool(server.unfinished or guests.count_unread())
     front_end.output_full = lambda: guests.unread > _MOST_UNREAD
     config = configured(server.application, settings)
