@@ -191,6 +191,7 @@ def test_pages_of_other_origins_may_connect_nothing_unless_allowed(listen: Liste
     with pytest.raises(InvalidStatus) as refused, connect(url, origin=Origin("https://evil.example"), proxy=None):
         pass  # not reached
     assert refused.value.response.status_code == 403
+    assert "ERROR" not in port.program.stderr
     with connect(url, origin=Origin("https://app.example"), proxy=None) as socket_:
         socket_.send(ADD.decode())
         assert json.loads(socket_.recv())["result"] == SEVEN
