@@ -193,6 +193,7 @@ def test_batch_of_notifications_is_not_answered(server: Server) -> None:
     assert len(server.arrays) == known
 
 
+@pytest.mark.conversation
 def test_items_of_a_batch_that_are_no_requests_get_errors_of_their_own(server: Server) -> None:
     message = server.new_request("function.call", ECHO["params"])
     answers = server.batch([1, "x", message, [], {"id": "bad"}, ECHO, {"jsonrpc": "2.0", "id": "m", "method": 1}])

@@ -208,7 +208,8 @@ class PortHost(Host):
 
 @contextmanager
 def hosting(port: Port, kind: str) -> Iterator[PortHost]:
-    """Be a host of a server, over ``"http"`` or ``"websocket"``."""
+    """Be a host of a server, over ``"http"`` or ``"websocket"``, from when it is ready."""
+    assert port.url
     host = PortHost(port, Posting(port) if kind == "http" else WebSocket(port))
     host.start()
     try:
