@@ -25,6 +25,8 @@ from workers.object_store import ObjectStore
 from workers.sockets import Line
 from workers.worker import Post, Worker
 
+_DOORS = 2  # of the descriptors that every child is born with, those for its line
+
 
 def make_live(home: Home) -> Live:
     """Return what a new child does; called in the nursery, so that what is done here is done once for all."""
@@ -73,11 +75,11 @@ def _run_role(home: Home, request: Spawn, descriptors: list[int]) -> int:
     if user_code:
         limit_memory(home.settings.max_memory)
         confine_process(home.settings, home.stores)
-    line = Line(home.folder, home.identity(request.name))
+    line = Line(descriptors[:_DOORS], home.identity(request.name))
     try:
         if user_code:
             confine_thread(home.settings)
-        return _play_role(home, request, descriptors, line)
+        return _play_role(home, request, descriptors[_DOORS:], line)
     finally:
         line.close()
 

@@ -9,9 +9,13 @@ done without a thread switch.
 
 from __future__ import annotations
 
+import _thread
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+
+from workers.fitness import headroom
 
 _PATIENCE = 0.005  # seconds before the lead is taken from a thread that does one thing
 _LINGER = 200  # monitor rounds without work before it sleeps until work comes
@@ -73,12 +77,18 @@ class Crew:
                 self._promote()
 
     def _promote(self) -> None:
+        deposed = self._leader, self._since
         self._since = 0.0
         self._leader = 0
         if self._idle:
             self._idle.pop().release()
-        else:
-            threading.Thread(target=self._serve, name="crew", daemon=True).start()
+            return
+        try:
+            with headroom():
+                # Not a threading.Thread, which waits for ever for one that has died of lack of memory.
+                _thread.start_new_thread(self._serve, ())
+        except (RuntimeError, MemoryError):  # no room for a thread now: the monitor comes back to it
+            self._leader, self._since = deposed
 
     def _serve(self) -> None:
         me = threading.get_ident()
@@ -104,15 +114,17 @@ class Crew:
             return True
 
     def _monitor(self) -> None:
-        quiet = 0
+        quiet, watching, leaderless = 0, False, False
         while not self._ended.is_set():
             time.sleep(_PATIENCE)
-            watching = self._glance()
+            with suppress(MemoryError):
+                watching = self._glance()
             with self._mutex:
                 busy = self._since > 0
-                if busy and time.monotonic() - self._since > _PATIENCE:
+                if (busy and time.monotonic() - self._since > _PATIENCE) or (leaderless and not self._leader):
                     self._promote()
-            quiet = 0 if busy or watching else quiet + 1
+                leaderless = not self._leader  # whoever is to lead may have died before it could
+            quiet = 0 if busy or watching or leaderless else quiet + 1
             if quiet > _LINGER:
                 self._sleep()
                 quiet = 0

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import _thread
 import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _MOST_THREADS = 100  # that calls may leave behind, until a worker asks to be replaced
+_HEADROOM = 64 << 20  # bytes; the stack of a thread takes 8 MiB
 _INTERVAL = 5_000_000  # ns between looks while calls follow one another
 _STATM = Path("/proc/self/statm")
 
@@ -18,7 +21,7 @@ def limit_memory(most: int) -> None:
     is only mapped: libraries, the sparse files of key-value stores, and address space that is reserved but not used.
     """
     if most:
-        resource.setrlimit(resource.RLIMIT_DATA, (most << 20, most << 20))
+        resource.setrlimit(resource.RLIMIT_DATA, (most << 20, (most << 20) + _HEADROOM))
 
 
 def memory_limit() -> int:
@@ -27,10 +30,24 @@ def memory_limit() -> int:
     return 0 if most == resource.RLIM_INFINITY else most >> 20
 
 
+@contextmanager
+def headroom() -> Iterator[None]:
+    """Have some memory more for what must not fail because user code has taken all there was."""
+    most, with_headroom = resource.getrlimit(resource.RLIMIT_DATA)
+    if most == with_headroom:  # there is no limit, or another thread has this just now
+        yield
+        return
+    resource.setrlimit(resource.RLIMIT_DATA, (with_headroom, with_headroom))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (most, with_headroom))
+
+
 class Fitness:
     """What a worker asks itself between calls.
 
-    :param max_rss: MiB that may be resident, shared pages included; 0 is no bound
+    :param max_rss: MiB that may be resident, not counting what is mapped from files and stores; 0 is no bound
     """
 
     def __init__(self, max_rss: int) -> None:
@@ -48,7 +65,7 @@ class Fitness:
 
     def _is_too_large(self) -> bool:
         try:
-            resident = int(_STATM.read_bytes().split()[1])
+            _, resident, shared, *_ = map(int, _STATM.read_bytes().split())
         except OSError:  # a handler has left no descriptor free
             return True
-        return resident > self._most_pages
+        return resident - shared > self._most_pages

@@ -11,7 +11,7 @@ from scriptling.errors import ErrorCode, RpcError
 from scriptling.evaluator import describe_exception, user_traceback
 from scriptling.protocol.jsonrpc import encode_error_object
 from scriptling.protocol.values import Undecodable, Unsendable
-from workers.fitness import memory_limit
+from workers.fitness import headroom, memory_limit
 
 
 def encode_error(error: BaseException, show_traceback: bool) -> bytes:
@@ -34,9 +34,11 @@ def report(what: str, error: BaseException) -> None:
 
 def _describe_lack_of_memory(error: MemoryError, show_traceback: bool) -> RpcError:
     """Let go of what the handler had gathered, so that an answer has room, and name the limit if there is one."""
+    limit = memory_limit()
     traceback.clear_frames(error.__traceback__)
-    described = describe_exception(error, show_traceback)
-    if not str(error) and (limit := memory_limit()):
+    with headroom():
+        described = describe_exception(error, show_traceback)
+    if not str(error) and limit:
         described.message += f": no more than {limit} MiB can be allocated here (--max-memory)"
     return described
 

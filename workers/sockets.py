@@ -3,13 +3,16 @@
 Every option here answers a trap: linger 0, because the default waits at exit for peers that are gone; high-water marks
 of 0, because a ROUTER drops silently at its mark, and what is on its way is bounded by the dispatcher's credits; and
 ``ROUTER_MANDATORY`` off, because a frame to a child that has just died must vanish (the ledger knows what it held).
+
+Once bound, a socket's path is taken away, and children reach it through a descriptor that they are born with. So nobody
+else connects, not even by mistake: ZeroMQ aborts the process when it accepts more than there are descriptors for.
 """
 
 from __future__ import annotations
 
 import os
 import select
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -54,6 +57,17 @@ def remove_run_folder(path: Path) -> None:
 
 def _endpoint(folder: Path, name: str) -> str:
     return f"ipc://{folder / name}"
+
+
+def _through(door: int) -> str:
+    return f"ipc:///proc/self/fd/{door}"
+
+
+def _make_door(path: Path) -> int:
+    """Take a bound socket's path away, and return a descriptor by which processes that have it can still connect."""
+    door = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    path.unlink()
+    return door
 
 
 def _plain(socket: zmq.Socket[bytes]) -> zmq.Socket[bytes]:
@@ -112,7 +126,10 @@ class Router:
 
 
 class Hub:
-    """The front-end's two sockets."""
+    """The front-end's two sockets.
+
+    :ivar doors: descriptors for children to connect through
+    """
 
     def __init__(self, folder: Path) -> None:
         old_mask = os.umask(0o177)
@@ -120,12 +137,15 @@ class Hub:
             self._context = zmq.Context()
             self.calls = Router(self._context, _endpoint(folder, CALLS))
             self.relay = Router(self._context, _endpoint(folder, RELAY), _MOST_QUESTIONS)
+            self.doors = [_make_door(folder / name) for name in (CALLS, RELAY)]
         finally:
             os.umask(old_mask)
 
     def close(self) -> None:
         """Close both sockets at once, dropping what was not sent."""
         self._context.destroy(linger=0)
+        for door in self.doors:
+            os.close(door)
 
 
 def send_or_drop(socket: zmq.Socket[bytes], frame: bytes) -> None:
@@ -135,14 +155,17 @@ def send_or_drop(socket: zmq.Socket[bytes], frame: bytes) -> None:
 
 
 class Line:
-    """A child's end of the *calls* socket."""
+    """A child's end of the *calls* socket.
 
-    def __init__(self, folder: Path, identity: bytes) -> None:
-        self._folder = folder
+    :param doors: those of the hub, in this process
+    """
+
+    def __init__(self, doors: Sequence[int], identity: bytes) -> None:
+        calls, self._relay_door = doors
         self.context = zmq.Context()
         self.socket = _plain(self.context.socket(zmq.DEALER))
         self.socket.setsockopt(zmq.IDENTITY, identity)
-        self.socket.connect(_endpoint(folder, CALLS))
+        self.socket.connect(_through(calls))
         self._poll = select.poll()
         self._poll.register(self.socket.fileno(), select.POLLIN)
         self._wakes: set[int] = set()
@@ -180,5 +203,5 @@ class Line:
         """Return a new socket on *relay*, for one thread; ``most`` bounds the messages on their way, 0 does not."""
         socket = _plain(self.context.socket(zmq.DEALER))
         socket.sndhwm = most
-        socket.connect(_endpoint(self._folder, RELAY))
+        socket.connect(_through(self._relay_door))
         return socket

@@ -99,7 +99,7 @@ class Staff:
         return child
 
     def _descriptors(self, child: Child) -> list[int]:
-        return self.pool.furnish(child) if child.role == Role.WORKER else []
+        return [*self._hub.doors, *(self.pool.furnish(child) if child.role == Role.WORKER else ())]
 
     def look(self, now: int, may_start: bool) -> None:
         """Watch the workers, and start whoever is missing if anybody may be started (``now`` in ns)."""
@@ -218,9 +218,9 @@ class Staff:
         self.changed = True
         if isinstance(frame, Hello):
             self._take_hello(child)
-        elif isinstance(frame, Registered):
+        elif isinstance(frame, Registered) and child.role == Role.SETUP:
             self._life.registered(frame)
-        elif isinstance(frame, Classes):
+        elif isinstance(frame, Classes) and child.role == Role.STORE:
             self.store.serve()
             self._life.resolved(frame)
         elif isinstance(frame, Ran):
@@ -295,9 +295,6 @@ class Staff:
             self.tasks.died(child, notice.code)
         elif not child.stopping:
             self._bury_setup(notice.code)
-        if not (child.ready or self._home.folder.exists()):
-            self._life.fail(_FAULT, f"the folder of the server's sockets, {self._home.folder}, has been removed")
-            self._life.begin_ending(_FAULT, grace=0)
         try:
             self.supervisor.died(child.name, time.monotonic())
         except CrashLoopError as crash:

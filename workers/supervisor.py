@@ -139,7 +139,7 @@ class Supervisor:
         """Kill children that do not get ready, and see to it that those who were killed are buried."""
         for child in list(self.unsettled.values()):
             if not child.ready and not child.killed and now - child.born > _BIRTH:
-                text = f"{child.name} did not get ready within {_BIRTH:g} s; is the folder of the sockets still there?"
+                text = f"{child.name} did not get ready within {_BIRTH:g} s"
                 self.kill(child.name, RpcError(ErrorCode.INTERNAL_ERROR, text), now)
             elif child.killed and now - child.killed > _BURIAL:
                 child.killed = now

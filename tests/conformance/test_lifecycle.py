@@ -255,4 +255,4 @@ def test_run_folder_is_private(serve: Serve, tmp_path: Path) -> None:
     server.call("greet", "x")
     (folder,) = server.program.folder.glob("scriptling-*")
     assert folder.stat().st_mode & 0o777 == 0o700
-    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+    assert not list(folder.iterdir()), "the sockets have no path"

@@ -14,6 +14,14 @@ def recurse(): return recurse()
 def kill_parent():
     os.kill(os.getppid(), signal.SIGKILL)
     time.sleep(60)
+def forge():
+    import zmq
+    from scriptling.registry import Declaration
+    from workers import frames
+    sockets = [each for each in gc.get_objects() if isinstance(each, zmq.Socket) and not each.closed]
+    for frame in (frames.Registered(Declaration(library="forged"), [], ["forged"]), frames.Classes([], "forged")):
+        for socket in sockets: socket.send(frames.encode(frame))
+    return len(sockets)
 """
 HARMS = {
     "closes every descriptor": "os.closerange(3, 400)",
@@ -52,3 +60,10 @@ def test_handler_that_kills_the_process_its_worker_was_born_from(serve: Serve) -
     assert server.program.exit_code(10) == 1
     assert "the process that starts the workers has died" in server.program.all_stderr()
     server.program.check_nothing_is_left()
+
+
+def test_worker_that_speaks_for_setup_and_store_is_not_heard(serve: Serve) -> None:
+    server = serve(HANDLERS, "", "--workers", "1")
+    assert server.call("forge") >= 1
+    assert server.call("add", 1, 1) == 2
+    assert server.handshake()["library"]["name"] == "tested"

@@ -75,7 +75,7 @@ class Setting:
 def setting() -> Iterator[Setting]:
     folder = RunFolder()
     hub = Hub(folder.path)
-    line = Line(folder.path, b"worker-1:key")
+    line = Line(hub.doors, b"worker-1:key")
     made = Setting(hub, line)
     yield made
     made.close()

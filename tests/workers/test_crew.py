@@ -141,6 +141,31 @@ def test_work_of_who_has_given_up_the_lead_takes_it_from_nobody(team: Team) -> N
     assert slow.wait(PATIENCE)
 
 
+def test_lead_stays_where_it_is_while_no_thread_can_be_started(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(function: Callable[..., object], args: tuple[object, ...]) -> int:
+        raise RuntimeError("can't start new thread")
+
+    check_that_work_goes_on(team, monkeypatch, refuse)
+
+
+def test_thread_that_dies_before_it_leads_is_replaced(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_that_work_goes_on(team, monkeypatch, lambda function, args: 1)
+
+
+def check_that_work_goes_on(team: Team, monkeypatch: pytest.MonkeyPatch, start: Callable[..., int]) -> None:
+    gate = threading.Event()
+    team.await_rounds(1)
+    with monkeypatch.context() as patch:
+        patch.setattr("workers.crew._thread.start_new_thread", start)
+        slow = team.do(lambda team: gate.wait(PATIENCE))
+        team.await_rounds()
+        behind = team.do(lambda team: None)
+        assert not behind.is_set()
+    assert behind.wait(PATIENCE), "the monitor has started one as soon as it could"
+    gate.set()
+    assert slow.wait(PATIENCE)
+
+
 def test_waiting_for_input_is_not_work(team: Team) -> None:
     assert team.do(nothing).wait(PATIENCE)
     team.await_rounds()

@@ -35,7 +35,7 @@ def hub(folder: Path) -> Iterator[Hub]:
 
 @pytest.fixture
 def line(hub: Hub, folder: Path) -> Iterator[Line]:
-    made = Line(folder, home(folder).identity("worker-1"))
+    made = Line(hub.doors, home(folder).identity("worker-1"))
     yield made
     made.context.destroy(linger=0)
 
@@ -88,9 +88,20 @@ def test_a_socket_path_is_never_too_long(tmp_path: Path, monkeypatch: pytest.Mon
         folder.remove()
 
 
-def test_sockets_are_for_their_owner_only(hub: Hub, folder: Path) -> None:
-    modes = {entry.name: stat.S_IMODE(entry.stat().st_mode) for entry in folder.iterdir()}
-    assert modes == {sockets.CALLS: 0o600, sockets.RELAY: 0o600}
+def test_sockets_have_no_path_that_anybody_could_connect_to(hub: Hub, folder: Path) -> None:
+    assert not list(folder.iterdir())
+    assert stat.S_IMODE(Path(f"/proc/self/fd/{hub.doors[0]}").stat().st_mode) == 0o600
+
+
+def test_sockets_are_reached_although_the_folder_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    hub = Hub(tmp_path / "run")
+    (tmp_path / "run").rmdir()
+    line = Line(hub.doors, b"worker-1:key")
+    line.send(b"hello")
+    assert next_message(hub.calls) == (b"worker-1:key", b"hello")
+    line.context.destroy(linger=0)
+    hub.close()
 
 
 def test_the_file_mode_mask_is_left_as_it_was(folder: Path) -> None:
@@ -157,22 +168,22 @@ def test_each_thread_has_a_way_of_its_own_for_questions(hub: Hub, line: Line) ->
     second.close()
 
 
-def test_messages_of_another_shape_are_nothing_that_decodes(hub: Hub, folder: Path, line: Line) -> None:
+def test_messages_of_another_shape_are_nothing_that_decodes(hub: Hub, line: Line) -> None:
     with zmq.Context() as context, context.socket(zmq.DEALER) as stranger:
-        stranger.connect(f"ipc://{folder / sockets.CALLS}")
+        stranger.connect(f"ipc:///proc/self/fd/{hub.doors[0]}")
         stranger.send_multipart([b"a", b"b", b"c"])
         assert next_message(hub.calls)[1] == b""
         stranger.send(b"one")
         assert next_message(hub.calls)[1] == b"one"
 
 
-def test_nobody_can_take_over_the_name_of_a_child(hub: Hub, folder: Path, line: Line) -> None:
+def test_nobody_can_take_over_the_name_of_a_child(hub: Hub, line: Line) -> None:
     line.send(b"hello")
     identity, _ = next_message(hub.calls)
     with zmq.Context() as context, context.socket(zmq.DEALER) as stranger:
         stranger.linger = 0
         stranger.setsockopt(zmq.IDENTITY, identity)
-        stranger.connect(f"ipc://{folder / sockets.CALLS}")
+        stranger.connect(f"ipc:///proc/self/fd/{hub.doors[0]}")
         stranger.send(b"stolen")
         hub.calls.send(identity, b"for the child")
         assert line.recv() == b"for the child"
@@ -201,8 +212,8 @@ def test_a_waiting_line_can_be_woken(hub: Hub, line: Line) -> None:
     os.close(wake)
 
 
-def test_last_words_leave_before_a_line_is_closed(hub: Hub, folder: Path) -> None:
-    line = Line(folder, b"setup-1:key")
+def test_last_words_leave_before_a_line_is_closed(hub: Hub) -> None:
+    line = Line(hub.doors, b"setup-1:key")
     line.send(b"stopped")
     line.close()
     assert next_message(hub.calls) == (b"setup-1:key", b"stopped")
@@ -210,7 +221,7 @@ def test_last_words_leave_before_a_line_is_closed(hub: Hub, folder: Path) -> Non
 
 def test_closing_waits_for_nobody(folder: Path) -> None:
     hub = Hub(folder)
-    line = Line(folder, b"worker-1:key")
+    line = Line(hub.doors, b"worker-1:key")
     line.send(b"hello")
     hub.calls.send(next_message(hub.calls)[0], b"x" * 1_000_000)
     hub.close()

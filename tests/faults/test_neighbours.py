@@ -1,0 +1,122 @@
+"""Whoever else is on the machine: strays, other users, and the same user without an invitation (checks 36, 39, 40)."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+import zmq
+
+from tests.wire.server import Serve, Server
+
+HANDLERS = """
+def add(a, b): return a + b
+def call(f, value): return f(value)
+class Store:
+    def __init__(self): self.value = 1
+    def get(self): return self.value
+"""
+NOBODY = 65534
+FEW_DESCRIPTORS = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def serves_everything(server: Server) -> None:
+    assert server.call("add", 1, 2) == 3
+    assert server.call("call", lambda value: value + 1, 1) == 2
+    assert server.method(server.new("Store"), "get") == 1
+
+
+def doors(server: Server) -> list[Path]:
+    """The ways by which processes of this server reach one another, as the same user can find them."""
+    folder = Path(f"/proc/{server.program.process.pid}/fd")
+    links = {entry: os.readlink(entry) for entry in folder.iterdir()}  # noqa: PTH115 - none of them leads anywhere
+    return [entry for entry, target in links.items() if target.endswith(("/calls (deleted)", "/relay (deleted)"))]
+
+
+def private_folders(server: Server) -> list[Path]:
+    """Folders of the server: that of its sockets, and that of its stores in memory."""
+    folder = Path(f"/proc/{server.program.process.pid}/fd")
+    held = {Path(os.readlink(entry)) for entry in folder.iterdir()}  # noqa: PTH115 - as above
+    return [
+        *server.program.folder.glob("scriptling-*"),
+        *(path for path in held if path.name.startswith("scriptling-stores-")),
+    ]
+
+
+def test_strays_find_nothing_to_connect_to_however_few_descriptors_are_left(serve: Serve) -> None:
+    """Check 36: 400 of them at each socket; ZeroMQ would abort on the first that it has no descriptor for."""
+    server = serve(HANDLERS, "", "--workers", "2", wrapper=[sys.executable, "-c", FEW_DESCRIPTORS])
+    serves_everything(server)
+    paths = [
+        line.split()[-1]
+        for line in Path("/proc/net/unix").read_text().splitlines()
+        if str(server.program.folder) in line
+    ]
+    assert {Path(path).name for path in paths} == {"calls", "relay"}
+    for path in {*paths}:
+        for _ in range(400):
+            with socket.socket(socket.AF_UNIX) as stray, pytest.raises(FileNotFoundError):
+                stray.connect(path)
+    serves_everything(server)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
+def test_other_users_reach_nothing(serve: Serve) -> None:
+    """Check 39."""
+    server = serve(HANDLERS, "", "--workers", "1")
+    serves_everything(server)
+    server.program.folder.chmod(0o755)
+    folders = private_folders(server)
+    assert len(folders) == 2
+    child = os.fork()
+    if not child:
+        os.setgroups([])
+        os.setresgid(NOBODY, NOBODY, NOBODY)
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+        os._exit(sum(can_list(folder) for folder in [*folders, Path(f"/proc/{server.program.process.pid}/fd")]))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def can_list(folder: Path) -> bool:
+    try:
+        return bool(os.listdir(folder) or True)  # noqa: PTH208
+    except PermissionError:
+        return False
+
+
+class Bomb:
+    """Says so in a file if somebody unpickles it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str, str]]:
+        return open, (str(self.path), "w")
+
+
+def test_nothing_that_a_stranger_sends_is_unpickled(serve: Serve, tmp_path: Path) -> None:
+    """Check 40: not even one of the same user, who goes in by what belongs to the server."""
+    server = serve(HANDLERS, "", "--workers", "1")
+    serves_everything(server)
+    bomb = pickle.dumps(Bomb(tmp_path / "unpickled"))
+    ways = doors(server)
+    assert len(ways) == 2
+    with zmq.Context() as context:
+        for way in ways:
+            for identity in (b"worker-1", b"setup-1:", b"store-1:key", b"x"):
+                with context.socket(zmq.DEALER) as stranger:
+                    stranger.linger = 1000
+                    stranger.identity = identity
+                    stranger.connect(f"ipc://{way}")
+                    for frame in ([bomb], [bomb, bomb], [b"\x92\xa8registered" + bomb], [b""], [b"\xc1" * 1000]):
+                        stranger.send_multipart(frame)
+            serves_everything(server)
+    assert not (tmp_path / "unpickled").exists()
