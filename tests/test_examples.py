@@ -27,6 +27,8 @@ PRINTED = {
     "async_client": "HELLO\n['A', 'B', 'C']\n['Katze', 'Hund']\n6\ntoo late\n",
     "periodic": "{'sales': 2, 'total': 15}\n{'sales': 4, 'total': 30}\n",
 }
+REMOTE = "['here!', 'there!']\n['cba', 'zyx']\n"
+
 # Runs a client, but loads its plugins from a URL.
 ELSEWHERE = """
 import runpy, scriptling.plugin as plugin
@@ -74,6 +76,20 @@ def elsewhere(name: str, scheme: str, folder: Path) -> subprocess.CompletedProce
 def test_example_over_http_prints_the_same(name: str, tmp_path: Path) -> None:
     done = elsewhere(name, "http", tmp_path)
     assert (done.stdout, done.returncode) == (PRINTED[name], 0), done.stderr
+
+
+@pytest.mark.parametrize("name", sorted({*PRINTED} - {"async_client", "periodic"}))
+def test_example_over_a_websocket_prints_the_same(name: str, tmp_path: Path) -> None:
+    done = elsewhere(name, "ws", tmp_path)
+    assert (done.stdout, done.returncode) == (PRINTED[name], 0), done.stderr
+
+
+def test_example_of_two_servers(tmp_path: Path) -> None:
+    setup, client = (EXAMPLES / "remote" / name for name in ("setup.py", "client.py"))
+    with on_a_port(setup, environment=ENVIRONMENT) as one, on_a_port(setup, environment=ENVIRONMENT) as other:
+        urls = [f"ws://{port.address[0]}:{port.address[1]}/json-rpc" for port in (one, other)]
+        done = run(sys.executable, "-m", "scriptling", str(client), *urls, folder=tmp_path)
+    assert (done.stdout, done.returncode) == (REMOTE, 0), done.stderr
 
 
 def test_example_with_callbacks_over_http_says_why_not(tmp_path: Path) -> None:

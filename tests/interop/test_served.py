@@ -61,7 +61,7 @@ def url(port: Port, scheme: str) -> str:
     return f"{scheme}://{host}:{number}/json-rpc"
 
 
-@pytest.fixture(params=["http"])
+@pytest.fixture(params=["http", "ws"])
 def target(request: pytest.FixtureRequest, port: Port) -> str:
     return url(port, request.param)
 
@@ -86,6 +86,15 @@ def test_server_keeps_the_time_limit_and_names_the_handler(target: str) -> None:
         assert "did not answer" not in str(caught.value)
         assert "wait" in str(caught.value)
         assert plugin.call_function(name, "add", 1, 1) == 2
+
+
+def test_callbacks_and_log_records_over_a_websocket(port: Port, caplog: pytest.LogCaptureFixture) -> None:
+    with plugin.load("served", url(port, "ws"), scriptling=True) as name:
+        assert plugin.call_function(name, "apply", lambda x: x * 2, [1, 2, 3]) == [2, 4, 6]
+        assert plugin.call_function(name, "apply", lambda x: plugin.call_function(name, "add", x, x), [1]) == [2]
+        plugin.call_function(name, "log", "hello from afar")
+        # A record may come after the answer of the call that wrote it.
+        wait_until(lambda: "hello from afar" in caplog.text, DEADLINE, lambda: caplog.text)
 
 
 def test_clients_that_leave_take_only_their_own_objects(target: str, folder: Path) -> None:
@@ -125,3 +134,31 @@ def test_cancelled_call_does_not_keep_a_program(port: Port) -> None:
             assert await served.add(1, 2) == 3
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("scheme", ["http", "ws"])
+def test_token(folder: Path, port: Port, scheme: str) -> None:
+    with on_a_port(folder / "setup.py", "--workers", "1", "--bearer-token", "open-sesame") as guarded:
+        target = url(guarded, scheme)
+        for headers in ({}, {"Authorization": "Bearer guessed-wrong"}):
+            with pytest.raises(plugin.PluginLoadError, match=r"token") as caught:
+                plugin.load("served", target, scriptling=True, headers=headers)
+            assert "guessed-wrong" not in str(caught.value)
+        with plugin.load("served", target, scriptling=True, headers={"Authorization": "Bearer open-sesame"}) as name:
+            assert plugin.call_function(name, "add", 3, 4) == 7
+
+
+@pytest.mark.parametrize("scheme", ["https", "wss"])
+def test_tls(folder: Path, port: Port, scheme: str) -> None:
+    with on_a_port(folder / "setup.py", "--workers", "1", "--tls-generate") as secure:
+        target = url(secure, scheme)
+        with pytest.raises(plugin.PluginLoadError, match="certificate verify failed"):
+            plugin.load("served", target, scriptling=True)
+        with plugin.load("served", target, scriptling=True, insecure_skip_tls=True) as name:
+            assert plugin.call_function(name, "add", 3, 4) == 7
+
+        async def main() -> None:
+            async with plugin.connect(target, insecure_skip_tls=True) as served:
+                assert await asyncio.gather(*(served.add(n, 1) for n in range(5))) == [1, 2, 3, 4, 5]
+
+        asyncio.run(main())
