@@ -34,6 +34,7 @@ class Kind(IntEnum):
     RPC_NOTIFICATION = 6
     FORGET = 7  # destroys everything that the session of the call owns
     HTTP = 8  # one request, for middleware and route
+    SOCKET = 9  # one WebSocket, for as long as it lives
 
 
 class Flag(IntEnum):

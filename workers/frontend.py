@@ -17,6 +17,7 @@ from workers.life import Life
 from workers.metrics import Gauges, Metrics, worker_states
 from workers.nursery import Nursery, Role
 from workers.reactor import Watcher
+from workers.relay import Relay
 from workers.sockets import Hub
 from workers.staff import Staff
 from workers.words import counted
@@ -70,6 +71,11 @@ class FrontEnd:
             worker_states(self._staff.pool.states),
             self.life.sessions,
         )
+
+    @property
+    def relay(self) -> Relay:
+        """Where transports answer what running calls ask."""
+        return self._staff.relay
 
     def start(self) -> None:
         """Start the children; hosts are answered as soon as these have said what there is to offer."""

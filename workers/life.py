@@ -27,6 +27,7 @@ class Life:
     :param clock: returns seconds that only go up
     :param begin: called once, when there is something to offer and just before the first host is answered
     :ivar decided: called when it is known what is served, or that nothing is, before any session is told
+    :ivar leaving: called when the server begins to end
     :ivar recall: takes back from workers and store what they have not begun for a caller that has gone; set by whoever
         has them
     :ivar ending: begins with the first reason to stop
@@ -43,6 +44,7 @@ class Life:
         self.service = Service(dispatcher, self.begin_ending, settings.call_timeout)
         self.owners = Owners(settings.object_ttl)
         self.decided: list[Callable[[], None]] = []
+        self.leaving: list[Callable[[], None]] = []
         self.recall: Callable[[Caller], None] = _nobody_to_ask
         self.serving = False
         self.failed = False
@@ -78,10 +80,10 @@ class Life:
         if owner_ends:
             self.service.forget(session.session)
 
-    def withdraw(self, caller: Caller) -> None:
-        """Do not begin what a caller that has gone waits for."""
+    def withdraw(self, caller: Caller) -> bool:
+        """Do not begin what a caller that has gone waits for; return whether there was anything of that kind."""
         self.recall(caller)
-        self._dispatcher.withdraw(caller)
+        return bool(self._dispatcher.withdraw(caller))
 
     def log_to(self, number: int, params: bytes) -> None:
         """Send a log record to the host that owns what is made under this number, if there is one and it listens."""
@@ -176,6 +178,8 @@ class Life:
         """
         self.service.draining = True
         self.ending.begin(self._clock(), self._grace if grace is None else grace, exit_code)
+        for told in self.leaving:
+            told()
 
     def stop(self) -> None:
         """End in order because a signal asks for it; do not wait for a setup script that has not started the server."""

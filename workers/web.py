@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from scriptling import paths
 from scriptling.errors import RpcError
@@ -53,10 +53,12 @@ class Found(NamedTuple):
 class Web:
     """Everything that ``runtime.http`` has registered.
 
+    :param upgrades: gets what comes by a WebSocket
     :param max_body: MiB that the body of a request may have
     """
 
-    def __init__(self, declared: Sequence[RouteDeclaration], pool: Pool, max_body: int) -> None:
+    def __init__(self, declared: Sequence[RouteDeclaration], pool: Pool, upgrades: ASGIApp, max_body: int) -> None:
+        self._upgrades = upgrades
         self._declared = declared
         self._pool = pool
         self._longest = max_body * _MEBIBYTE
@@ -75,7 +77,7 @@ class Web:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
-            await send({"type": "websocket.close"})
+            await self._upgrades(scope, receive, send)
             return
         exchange = Exchange(scope, receive, send, self._longest)
         try:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from time import monotonic_ns
 
+from scriptling.registry import RouteDeclaration
 from scriptling.settings import Settings
+from workers.frames import Want
 from workers.frontend import FrontEnd
 from workers.http_replies import RETRY, App, Receive, Scope, Send, sentence
 from workers.web_pool import WebPool
@@ -26,6 +29,8 @@ class WebEntry:
         self._life = front_end.life
         self._settings = settings
         self._pool = WebPool(front_end.life, front_end.dispatcher, settings, wake)
+        self._front_end = front_end
+        self._wake = wake
         self._web: App | None = None
         self._decided = asyncio.Event()
         front_end.life.decided.append(self._decide)
@@ -34,10 +39,19 @@ class WebEntry:
         """Take in what is served, or that nothing ever will be."""
         routes = self._life.opening.declaration.routes
         if self._life.serving and routes and self._web is None:
-            from workers.web import Web  # noqa: PLC0415 - only where there are routes
-
-            self._web = Web(routes, self._pool, self._settings.max_message)
+            self._web = self._make_web(routes)
         self._decided.set()
+
+    def _make_web(self, routes: Sequence[RouteDeclaration]) -> App:
+        from workers.web import Web  # noqa: PLC0415 - only where there are routes
+        from workers.web_sockets import SocketResponder  # noqa: PLC0415
+        from workers.web_upgrades import Upgrades  # noqa: PLC0415
+
+        relay, dispatcher = self._front_end.relay, self._front_end.dispatcher
+        sockets = SocketResponder(relay, dispatcher, monotonic_ns, self._wake, self._settings.max_parked)
+        relay.responders[Want.SOCKET] = sockets
+        self._life.leaving.append(sockets.go_away)
+        return Web(routes, self._pool, Upgrades(routes, self._pool, sockets), self._settings.max_message)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
@@ -51,15 +52,20 @@ class WebCaller:
             self.outcome.set_result((failed, payload))
 
 
+class Begun(NamedTuple):
+    """A call that is on its way."""
+
+    ticket: Ticket
+    caller: WebCaller
+
+
 class WebPool:
     """The way from the asyncio loop of a front-end into its pool.
 
     :param wake: called when there is something to do for the front-end
-    :ivar open: how many requests have not been answered
     """
 
     def __init__(self, life: Life, dispatcher: Dispatcher, settings: Settings, wake: Callable[[], None]) -> None:
-        self.open = 0
         self._life = life
         self._dispatcher = dispatcher
         self._max_queue = settings.max_queue
@@ -76,24 +82,40 @@ class WebPool:
         :param timeout: seconds that it may execute; None for the server's usual
         :raises RpcError: it was refused, or failed
         """
+        begun = self.begin(kind, target, params, timeout)
+        try:
+            return await self.wait(begun)
+        except asyncio.CancelledError:
+            self.take_back(begun)
+            raise
+
+    def begin(self, kind: Kind, target: str, params: bytes, timeout: float | None = None) -> Begun:
+        """Have a call run; :meth:`call` tells of the parameters.
+
+        :raises RpcError: it was refused
+        """
         self._check_open()
         caller = WebCaller(self._root, asyncio.get_running_loop().create_future())
         seconds = self._timeout if timeout is None else timeout
-        seq = self._dispatcher.next_seq()
-        self._dispatcher.submit(Ticket(seq, caller, kind, target, "", params, Flag.LEASED, seconds, _ID))
+        ticket = Ticket(self._dispatcher.next_seq(), caller, kind, target, "", params, Flag.LEASED, seconds, _ID)
+        self._dispatcher.submit(ticket)
         self._wake()
-        self.open += 1
-        try:
-            failed, payload = await caller.outcome
-        except asyncio.CancelledError:
-            self._life.withdraw(caller)
-            raise
-        finally:
-            self.open -= 1
+        return Begun(ticket, caller)
+
+    async def wait(self, begun: Begun) -> bytes:
+        """Return what a call answers.
+
+        :raises RpcError: it failed
+        """
+        failed, payload = await begun.caller.outcome
         if failed:
             error = _decode_error(payload)
             raise RpcError(error.code, error.message)
         return payload
+
+    def take_back(self, begun: Begun) -> bool:
+        """Do not begin a call that nobody waits for any more; return whether that was not too late."""
+        return self._life.withdraw(begun.caller)
 
     def _check_open(self) -> None:
         if self._life.ending.begun:

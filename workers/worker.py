@@ -24,11 +24,12 @@ from scriptling.log import LEVELS
 from scriptling.protocol.messages import FunctionCall, decode_params
 from scriptling.registry import Declaration, Handler
 from scriptling.runtime import context, counts
+from scriptling.runtime.sockets import Ask
 from scriptling.settings import Settings
 from workers import claims, frames, host_log
 from workers.asking import Asker, Scope, nothing
 from workers.fitness import Fitness
-from workers.frames import Call, Calls, Hello, Init, Kind, Ping, Reply, Stopped
+from workers.frames import Call, Calls, Hello, Init, Kind, Ping, Reply, Stopped, Want
 from workers.journal import Writer
 from workers.metrics import Report
 from workers.outcomes import check_size, encode_error, run_coroutine
@@ -180,8 +181,17 @@ class Worker:
         if declaration.routes:
             from workers.web_calls import WebCalls  # noqa: PLC0415 - likewise
 
-            runners[Kind.HTTP] = WebCalls(self._evaluator, declaration, self._settings).run
+            web = WebCalls(self._evaluator, declaration, self._settings, self._socket)
+            runners[Kind.HTTP], runners[Kind.SOCKET] = web.run, web.talk
         return runners
+
+    def _socket(self, call: Call) -> Ask:
+        """Return how the call that runs in this thread asks for what it does with its WebSocket."""
+        scope = self._asker.scope()
+        assert scope is not None
+        return lambda operation, content, patience: self._asker.ask(
+            scope, Want.SOCKET, call.target, content, operation, patience
+        )
 
     def _work(self) -> None:
         outbox, journal, clock = self._outbox, self._post.journal, time.monotonic_ns

@@ -7,8 +7,12 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from websockets.sync.client import connect
 
 from tests.wire.gates import PASS, Gate
 from tests.wire.network import Port, ask, on_a_port
@@ -88,6 +92,10 @@ runtime.start_server()
 """
 
 
+def to_json(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
 def write(folder: Path) -> Path:
     (folder / "files").mkdir()
     (folder / "files" / "a.txt").write_text("0123456789")
@@ -159,6 +167,45 @@ def test_plain_methods_at_json_rpc(port: Port) -> None:
     assert [each["id"] for each in answers] == [1, 2]
     assert answers[1]["error"]["code"] == -32601
     assert port.post(b'{"jsonrpc":"2.0","method":"add","params":[1,2]}').status == 204
+
+
+def test_plain_methods_over_a_websocket(port: Port) -> None:
+    with connect(port.url.replace("http", "ws", 1) + "/json-rpc", open_timeout=DEADLINE) as client:
+        client.send('{"jsonrpc":"2.0","method":"add","params":[1]}')
+        client.send('{"jsonrpc":"2.0","id":"x","method":"add","params":[1,2]}')
+        assert json.loads(client.recv(timeout=DEADLINE)) == {"jsonrpc": "2.0", "id": "x", "result": 3}
+
+
+METHODS = st.sampled_from(["add", "none", "", "scriptling.handshake"]) | st.text(max_size=10)
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=10,
+)
+MESSAGES = st.fixed_dictionaries({"jsonrpc": st.just("2.0"), "method": METHODS, "id": ANY_JSON, "params": ANY_JSON})
+
+
+@given(body=st.binary(max_size=100) | (MESSAGES | st.lists(MESSAGES, max_size=3) | ANY_JSON).map(to_json))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_message_is_an_error_of_the_server(port: Port, body: bytes) -> None:
+    answer = port.post(body)
+    assert answer.status in {200, 204}
+    answers = answer.json if answer.body else []
+    for each in answers if isinstance(answers, list) else [answers]:
+        assert each.get("error", {}).get("code") != -32603
+
+
+@given(
+    method=st.sampled_from(["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "BREW"]),
+    path=st.sampled_from(["/items", "/items/%00", "/by/value"])
+    | st.text(max_size=20).map(lambda text: quote(f"/{text}")),
+    body=st.binary(max_size=50),
+    header=st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=30),
+)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_request_is_an_error_of_the_server(port: Port, method: str, path: str, body: bytes, header: str) -> None:
+    headers = {"X-Any": header, "Range": header, "Content-Type": header, "Cookie": header}
+    assert port.request(method, path, body, headers).status < 500
 
 
 def test_a_client_that_goes_away_takes_its_queued_request_with_it(tmp_path: Path, gate: Gate) -> None:

@@ -51,7 +51,7 @@ class Handlers:
     async def call(self, kind: Kind, target: str, params: bytes, timeout: float | None = None) -> bytes:
         self.calls.append((target, timeout))
         evaluator: Any = SimpleNamespace(function=lambda handler: self.functions[handler.reference])
-        runner = WebCalls(evaluator, Declaration(routes=self.routes), Settings(max_message=1))
+        runner = WebCalls(evaluator, Declaration(routes=self.routes), Settings(max_message=1), no_socket)
         try:
             return await asyncio.to_thread(runner.run, Call(1, kind, target, "", params, 0, 1, 0))
         except Exception as error:
@@ -60,10 +60,18 @@ class Handlers:
 
     @property
     def web(self) -> Web:
-        return Web(self.routes, self, 1)
+        return Web(self.routes, self, no_websockets, 1)
 
     def ask(self, method: str, target: str, *body: bytes, **more: Any) -> Answer:
         return ask(self.web, method, target, *body, **more)
+
+
+def no_socket(call: Call) -> Any:
+    raise AssertionError("this call has no websocket")
+
+
+async def no_websockets(scope: Any, receive: Any, send: Any) -> None:
+    raise AssertionError("this is no websocket")
 
 
 @pytest.fixture
@@ -390,7 +398,7 @@ def test_a_client_that_goes_away_takes_its_call_with_it(handlers: Handlers) -> N
     async def send(message: Any) -> None:
         sent.append(message)
 
-    web = Web(handlers.routes, Never(), 1)
+    web = Web(handlers.routes, Never(), no_websockets, 1)
     asyncio.run(web(make_scope("GET", "/a"), receive, send))
     assert (cancelled, sent) == (["GET /a"], [])
 
