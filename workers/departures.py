@@ -24,16 +24,19 @@ class Departure:
 
     :ivar call: is answered in the end
     :ivar open: how many of its objects are being destroyed
+    :ivar over: whether that was all
     """
 
     owner: Owner
     call: Call
     open: int = 0
+    over: bool = False
 
     def settle(self) -> bool:
         """Note that one of its objects has been destroyed, or that nobody waits for it any more; True for the last."""
         self.open -= 1
-        return not (self.open or self.owner.instances)
+        self.over = not (self.open or self.owner.instances)
+        return self.over
 
 
 class Departures:
@@ -65,9 +68,12 @@ class Departures:
         """How many have objects that nobody has begun to destroy."""
         return len(self._waiting)
 
-    def next(self) -> list[tuple[Departure, Instance[Any]]]:
-        """Return what is to be destroyed in this turn; the caller removes each from its owner."""
-        turn: list[tuple[Departure, Instance[Any]]] = []
+    def next(self) -> list[tuple[Departure, Instance[Any] | None]]:
+        """Return what is to be destroyed in this turn; the caller removes each from its owner.
+
+        A departure comes with None if there was nothing to destroy any more: clients have destroyed it all before.
+        """
+        turn: list[tuple[Departure, Instance[Any] | None]] = []
         budget = _TURN
         while self.can_go_on and budget > 0:
             departure = self._waiting[0]
@@ -79,6 +85,8 @@ class Departures:
                 if budget <= 0 or not self.can_go_on:
                     return turn
             self._waiting.popleft()
+            if not (departure.open or departure.over):
+                turn.append((departure, None))
         return turn
 
     def done(self) -> None:

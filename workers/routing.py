@@ -207,6 +207,9 @@ class Routing:
         if expired:
             self.departures.begin(self.instances.hand_over(expired), _NOBODYS)
         for departure, instance in self.departures.next():
+            if instance is None:
+                self._put(departure.call, failed=False, payload=_NULL)
+                continue
             task = Task(_NOBODYS, instance.owner, instance, departure)
             self._remove(task, instance)
             if task.answered:

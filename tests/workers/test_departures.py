@@ -14,6 +14,8 @@ def take(departures: Departures) -> list[Instance[object]]:
     """Begin to destroy what is to be destroyed in one turn."""
     taken = []
     for _, instance in departures.next():
+        if instance is None:
+            continue
         del instance.owner.instances[instance]
         taken.append(instance)
     return taken
@@ -58,6 +60,25 @@ def test_a_departure_is_settled_with_the_last_of_its_objects() -> None:
     assert departure.settle() is False
     take(departures)
     assert departure.settle() is True
+
+
+def test_a_departure_whose_objects_clients_have_destroyed_is_over_all_the_same() -> None:
+    departures = Departures(lambda name: 1)
+    owner = make_owner(1)
+    departure = departures.begin(owner, FORGET)
+    owner.instances.clear()
+    assert departures.next() == [(departure, None)]
+    assert departures.next() == []
+
+
+def test_the_end_of_a_departure_is_told_once_if_clients_destroy_its_last_object_meanwhile() -> None:
+    departures = Departures(lambda name: 5_000_000)
+    owner = make_owner(2)
+    departure = departures.begin(owner, FORGET)
+    take(departures)
+    owner.instances.clear()
+    assert departure.settle() is True
+    assert departures.next() == []
 
 
 def test_owners_go_in_the_order_in_which_they_left() -> None:
