@@ -163,6 +163,7 @@ def _serve_host(source: int, sink: int, home: Home, children: Nursery, errors: E
         if errors.sink.size:
             errors.sink.flush()
         loop.turn(patience)
+    front_end.flush()  # what has come with the last turn has been refused
     hub.close()
     return signals.forced or front_end.life.ending.exit_code
 
