@@ -27,7 +27,7 @@ from workers.frames import Answer, Ask, Flag, Want
 from workers.lanes import Lane
 from workers.service import TOO_DEEP
 from workers.session import Session
-from workers.tickets import Ticket
+from workers.tickets import Caller, Ticket, is_withdrawn_with
 from workers.words import shown
 
 _MOST_OF_ONE = 256  # open questions of one process that is no worker: each takes a thread and descriptors there
@@ -51,6 +51,7 @@ class Question:
     :ivar bounded: whether its time is
     :ivar keeps: whether its lane was told to wait, or was parked
     :ivar number: for the responder: by what it knows the question
+    :ivar ticket: the call that asks, if one does
     """
 
     want: Want
@@ -65,6 +66,12 @@ class Question:
     bounded: bool = False
     keeps: bool = False
     number: int = 0
+    ticket: Ticket | None = None
+
+    def is_asked_for(self, caller: Caller) -> bool:
+        """Whether it blocks on other calls, but not on the caller itself, and nobody else would have anything of it."""
+        parks = self.want.parks and self.want != Want.SOCKET
+        return parks and self.ticket is not None and is_withdrawn_with(self.ticket, caller)
 
 
 @dataclass(frozen=True)
@@ -180,7 +187,7 @@ class Relay:
         session = session_of(ticket)
         # What is made for a session that has ended has missed the end of its owner's objects.
         flags = ticket.flags | (Flag.LEASED if session.left else 0)
-        return Question(ask.kind, route, ask.child, ask.seq, lane, session, flags, ticket.timeout)
+        return Question(ask.kind, route, ask.child, ask.seq, lane, session, flags, ticket.timeout, ticket=ticket)
 
     def _refusal(self, question: Question | None, ask: Ask) -> RpcError | None:
         responder = self.responders.get(ask.kind)
@@ -206,6 +213,8 @@ class Relay:
         question.bounded = patience is not None
         if patience is not None and patience <= 0:
             self._end(question, _TIME_IS_OVER)
+        elif question.session is not None and question.session.left and question.is_asked_for(question.session):
+            self._end(question, _GONE)
         elif question.lane is None:
             self._note_deadline(question, patience)
         elif not question.want.parks:
@@ -292,6 +301,10 @@ class Relay:
             if not (question.bounded and only_unbounded):
                 self._end(question, _TIME_IS_OVER if question.bounded else error)
 
+    def abandon(self, caller: Caller) -> None:
+        """Let no call wait for others any more that only this caller waits for, who has gone away."""
+        self.interrupt((each for each in self.parked() if each.is_asked_for(caller)), _GONE)
+
     def parked(self) -> list[Question]:
         """Return the open questions of calls that block on other calls."""
         return [each for group in self._calls.values() for each in group if each.want.parks]
@@ -310,6 +323,7 @@ class Relay:
                 responder.drop(loss)
 
 
+_GONE = RpcError(ErrorCode.CANCELLED, "whoever called has gone away while this was waiting")
 _TIME_IS_OVER = RpcError(ErrorCode.TIMED_OUT, "nothing came within the time that was given")
 
 

@@ -141,6 +141,7 @@ class Staff:
     def _recall(self, caller: Caller) -> None:
         self.pool.recall(caller)
         self.store.recall(caller)
+        self.relay.abandon(caller)
 
     def stop_setup(self) -> None:
         """Let the setup script clean up and end."""

@@ -86,6 +86,34 @@ def test_queued_calls_of_a_client_that_goes_away_never_run(listen: Listen, gate:
     assert mark.read_text() == "x"
 
 
+QUEUES = """
+from pathlib import Path
+from scriptling.runtime import sync
+def add(a, b): return a + b
+def consume(mark):
+    Path(mark).touch()
+    try:
+        return sync.Queue("jobs").get()
+    except Exception as error:
+        Path(mark).write_text(str(error))
+        raise
+def produce(item): sync.Queue("jobs").put(item)
+"""
+
+
+def test_a_client_that_goes_away_takes_nothing_from_a_queue_any_more(listen: Listen, tmp_path: Path) -> None:
+    port = listen(QUEUES, "--workers", "1")
+    mark = tmp_path / "mark"
+    body = call("consume", text(mark))
+    with socket.create_connection(port.address, timeout=DEADLINE) as connection:
+        connection.sendall(HEAD + b"content-length: %d\r\n\r\n%b" % (len(body), body))
+        wait_until(mark.exists, DEADLINE, lambda: "not begun")
+    wait_until(lambda: "has gone away" in mark.read_text(), DEADLINE, lambda: "it still waits")
+    port.post(call("produce", text(tmp_path)))
+    kept = port.post(call("consume", text(tmp_path / "another")))
+    assert kept.json["result"]["value"] == str(tmp_path)
+
+
 def test_the_excess_of_a_burst_is_refused_at_once(listen: Listen, gate: Gate, tmp_path: Path) -> None:
     """Check 21, over HTTP."""
     port = listen(HANDLERS, "--workers", "1", "--max-queue", "5")
