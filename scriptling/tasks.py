@@ -33,11 +33,14 @@ class Outcome(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """An error object, read."""
+    """An error object, read; a handler may have put anything into its ``data``."""
 
-    code: int
     message: str
-    data: dict[str, str] | None = None
+    data: Any = None
+
+    def about(self, what: str) -> str:
+        """Return what is known of the exception: its ``type`` or ``traceback``; empty if that is not known."""
+        return str(self.data.get(what) or "") if isinstance(self.data, dict) else ""
 
 
 class TaskError(Exception):
@@ -55,7 +58,7 @@ encode_spec = msgspec.msgpack.Encoder().encode
 decode_spec = msgspec.msgpack.Decoder(TaskSpec).decode
 encode_outcome = msgspec.msgpack.Encoder().encode
 decode_outcome = msgspec.msgpack.Decoder(Outcome).decode
-_decode_failure = msgspec.json.Decoder(Failure).decode
+decode_failure = msgspec.json.Decoder(Failure).decode
 
 
 def pack_arguments(call: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
@@ -82,11 +85,10 @@ def result_of(outcome: Outcome) -> Any:
     """
     if not outcome.failed:
         return copies.unpack(outcome.payload)
-    failure = _decode_failure(outcome.payload)
-    data = failure.data or {}
-    error = TaskError(failure.message, data.get("type", ""))
-    if data.get("traceback"):
-        error.add_note(f"Traceback in the task:\n{data['traceback']}")
+    failure = decode_failure(outcome.payload)
+    error = TaskError(failure.message, failure.about("type"))
+    if traceback := failure.about("traceback"):
+        error.add_note(f"Traceback in the task:\n{traceback}")
     raise error
 
 

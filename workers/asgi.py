@@ -106,7 +106,7 @@ async def _post(calls: PostedCalls, scope: Scope, receive: Receive, send: Send) 
 
 async def _read(receive: Receive, longest: int) -> bytes | None:
     """Return a body, or as much of it as is certainly too much; None if the client has gone away."""
-    body = b""
+    body = bytearray()
     more = True
     while more and len(body) <= longest:
         message = await receive()
@@ -114,7 +114,7 @@ async def _read(receive: Receive, longest: int) -> bytes | None:
             return None
         body += message.get("body", b"")
         more = message.get("more_body", False)
-    return body
+    return bytes(body)
 
 
 async def _answer(calls: PostedCalls, head: Head, body: bytes, receive: Receive) -> Reply | None:
@@ -133,6 +133,7 @@ async def _answer(calls: PostedCalls, head: Head, body: bytes, receive: Receive)
     try:
         return await answered
     finally:
+        exchange.withdraw()  # if the host's server has cancelled the request: nobody is there for the answer
         watching.cancel()
 
 

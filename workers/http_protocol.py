@@ -121,7 +121,7 @@ class Protocol(HttpToolsProtocol):
         self._exchange: Exchange | None = None
         self._stage = Stage.HEAD
         self._since = 0.0  # of this stage
-        self._received = 0  # bytes in this stage
+        self._received = 0  # bytes in this stage, without those that came together with its beginning
         self._piece = 0  # bytes in what has come last
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -145,17 +145,16 @@ class Protocol(HttpToolsProtocol):
         """Begin to wait for a head."""
         super().on_message_begin()
         self._enter(Stage.HEAD)
-        self._received = self._piece
 
     def on_headers_complete(self) -> None:
         """Begin to wait for a body.
 
         :raises ValueError: the head is too long; the parser stops, and tells :meth:`send_400_response`
         """
-        if self._received > _LONGEST_HEAD and _size(self.url, self.headers) > _LONGEST_HEAD:
+        if max(self._received, self._piece) > _LONGEST_HEAD and _size(self.url, self.headers) > _LONGEST_HEAD:
             self._give_up(_HEAD_TOO_LONG)
             raise ValueError("the head is too long")
-        if not self.parser.should_upgrade():
+        if not (self.parser.should_upgrade() and self._should_upgrade()):
             self._enter(Stage.BODY)
         super().on_headers_complete()
 
@@ -231,11 +230,22 @@ class Protocol(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
         if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
-        else:
+            # Not from here: thousands may wait there that are answered at once, each from within the one before.
+            self.loop.call_soon(self._start_next)
+            return
+        self.flow.resume_reading()
+        if self._stage != Stage.HEAD:  # else some of the next has come already
             self._enter(Stage.IDLE)
+
+    def _start_next(self) -> None:
+        """Serve the request that has come behind the one that was answered; read on once none is left behind it."""
+        if self.transport.is_closing():
+            return
+        cycle, app = self.pipeline.pop()
+        if not self.pipeline:
+            self.flow.resume_reading()
+        self._start_asgi_task(cycle, app)
 
     def _enter(self, stage: Stage) -> None:
         self._stage = stage

@@ -222,6 +222,11 @@ class Pool:
         self._take_back(seat)
         return Loss(name, frozenset(seat.lane.assigned), seat.journal.received())
 
+    def received(self, name: str) -> int:
+        """Return how many answers that might have parked it have arrived in a worker; 0 if it is gone."""
+        seat = self._seats.get(name)
+        return 0 if seat is None else seat.journal.received()
+
     def died(self, child: Child, code: int) -> None:
         """Settle everything that a dead worker had: what it had done, what it had not begun, what died with it."""
         seat = self._seats.pop(child.name, None)

@@ -290,7 +290,10 @@ class Relay:
 
     def end_orphans(self) -> None:
         """Refuse the open questions of calls that have been answered: their threads have outlived them."""
-        over, self._dispatcher.over = self._dispatcher.over, []
+        over = self._dispatcher.over
+        if not over:
+            return
+        self._dispatcher.over = []
         error = RpcError(ErrorCode.HANDLER_ERROR, "the plugin call that this callback belongs to has ended")
         for question in [each for seq in over for each in self._calls.get(seq, ())]:
             self._end(question, error)

@@ -62,9 +62,9 @@ class Staff:
         self._loop = loop
         self._dispatcher = dispatcher
         self._life = life
-        self.relay = _make_relay(home, dispatcher, hub.relay.send, life)
+        self.relay = _make_relay(home, dispatcher, hub.relay.send, life.log_to)
         self.tasks = TaskLink(self.relay, self._send, settings.max_tasks)
-        self.relay.responders[Want.TASK] = self.tasks
+        self.relay.responders |= {Want.SYNC: SyncResponder(self.relay, self.pool.received), Want.TASK: self.tasks}
         self._children: dict[bytes, Child] = {}
         life.recall = self._recall
         for router in (hub.calls, hub.relay):
@@ -315,13 +315,10 @@ class Staff:
             self._life.setup_died(code)
 
 
-def _make_relay(home: Home, dispatcher: Dispatcher, send: Callable[[bytes, bytes], None], life: Life) -> Relay:
-    relay = Relay(dispatcher, home.key, send, life.log_to, time.monotonic_ns, home.settings.max_parked)
+def _make_relay(
+    home: Home, dispatcher: Dispatcher, send: Callable[[bytes, bytes], None], log: Callable[[int, bytes], None]
+) -> Relay:
+    relay = Relay(dispatcher, home.key, send, log, time.monotonic_ns, home.settings.max_parked)
     store = StoreResponder(relay, dispatcher)
-    relay.responders |= {
-        Want.CALLBACK: HostResponder(relay),
-        Want.METHOD: store,
-        Want.ADOPT: store,
-        Want.SYNC: SyncResponder(relay),
-    }
+    relay.responders |= {Want.CALLBACK: HostResponder(relay), Want.METHOD: store, Want.ADOPT: store}
     return relay

@@ -11,6 +11,7 @@ What they do is in :mod:`scriptling.rendezvous`. Here is what becomes of it when
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
@@ -19,6 +20,8 @@ from scriptling.errors import ErrorCode, RpcError
 from scriptling.rendezvous import Params, Rendezvous, Status
 from workers.frames import Ask
 from workers.relay import Loss, Question, Relay
+
+_SLACK = 256  # items whose arrival is not looked for yet
 
 _decode = msgspec.msgpack.Decoder(Params).decode
 
@@ -33,10 +36,15 @@ class _Handed(NamedTuple):
 
 
 class SyncResponder:
-    """Answers what is asked of queues and wait groups; see :class:`workers.relay.Responder`."""
+    """Answers what is asked of queues and wait groups; see :class:`workers.relay.Responder`.
 
-    def __init__(self, relay: Relay) -> None:
+    :param received: takes a worker's name, and returns how many answers have arrived in it
+    """
+
+    def __init__(self, relay: Relay, received: Callable[[str], int]) -> None:
         self._relay = relay
+        self._received = received
+        self._most_handed = _SLACK
         self._meeting: Rendezvous[Question] = Rendezvous(self._settle)
         self._getting: dict[Question, str] = {}
         self._handed: dict[bytes, _Handed] = {}
@@ -60,7 +68,15 @@ class SyncResponder:
         if queue is not None and status == Status.DONE and question.lane is not None:
             number = question.lane.answers + 1
             self._handed[question.route] = _Handed(question.child, queue, value, number)
+            if len(self._handed) > self._most_handed:
+                self._forget_arrived()
         self._relay.settle(question, False, bytes([status]) + value)
+
+    def _forget_arrived(self) -> None:
+        """Keep no items for threads that have got them and never asked again."""
+        handed = self._handed.items()
+        self._handed = {route: item for route, item in handed if item.number > self._received(item.child)}
+        self._most_handed = 2 * len(self._handed) + _SLACK
 
     def withdraw(self, question: Question) -> None:
         """Let it wait no more."""

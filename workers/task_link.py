@@ -9,7 +9,7 @@ from collections.abc import Callable
 import msgspec
 
 from scriptling.errors import ErrorCode, RpcError
-from scriptling.tasks import Outcome, decode_spec, encode_outcome, failed
+from scriptling.tasks import Outcome, decode_failure, decode_spec, encode_outcome, failed
 from workers import frames
 from workers.background import Ledger
 from workers.frames import Ask, Noted, Run, Stop
@@ -142,8 +142,6 @@ class TaskLink:
 
 
 def _text(outcome: Outcome) -> str:
-    error = msgspec.json.decode(outcome.payload)
-    data = error.get("data") or {}
-    kind = f"{data['type']}: " if data.get("type") else ""
-    traceback = f"\n{data['traceback']}".rstrip() if data.get("traceback") else ""
-    return f"{kind}{error['message']}{traceback}"
+    failure = decode_failure(outcome.payload)
+    kind, traceback = failure.about("type"), failure.about("traceback")
+    return (f"{kind}: " if kind else "") + failure.message + (f"\n{traceback}".rstrip() if traceback else "")

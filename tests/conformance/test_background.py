@@ -18,6 +18,9 @@ import scriptling.runtime.sync as sync
 counter = 0
 def _work(a, b=0): return {"sum": a + b, "pid": os.getpid(), "parts": (a, {b})}
 def _raise(text): raise ValueError(text)
+def _refuse():
+    import scriptling.runtime.jsonrpc as jsonrpc
+    raise jsonrpc.error(-32000, "no such thing", data=["any", "JSON"])
 def _bump():
     global counter
     counter += 1
@@ -115,6 +118,7 @@ def test_tasks_are_isolated(serve: Serve) -> None:
         ("die", "killed by signal 9 (SIGKILL)"),
         ("unsendable", "cannot pass object at the result of the task 'unsendable'[0]"),
         ("exit", "the handler called sys.exit(3)"),
+        ("refuse", "no such thing"),
     ],
 )
 def test_a_task_that_does_not_return_a_value_is_an_error_that_says_why(serve: Serve, name: str, words: str) -> None:

@@ -129,6 +129,22 @@ def test_the_excess_of_a_burst_is_refused_at_once(listen: Listen, gate: Gate, tm
     assert all("overloaded" in answer.json["error"]["message"] for answer in refused)
 
 
+def test_thousands_of_requests_behind_a_slow_one_are_answered_in_their_order(listen: Listen, gate: Gate) -> None:
+    port = listen(HANDLERS, "--workers", "1")
+    slow = call("wait", text(gate), text("/dev/null"))
+    many = 3000
+    with socket.create_connection(port.address, timeout=DEADLINE) as connection:
+        connection.sendall(HEAD + b"content-length: %d\r\n\r\n%b" % (len(slow), slow))
+        connection.sendall(b"GET /json-rpc HTTP/1.1\r\nhost: localhost\r\n\r\n" * many)
+        gate.open()
+        received = b""
+        while received.count(b"HTTP/1.1 ") < many + 1 and (piece := connection.recv(1 << 16)):
+            received += piece
+    assert received.startswith(b"HTTP/1.1 200")
+    assert received.count(b"HTTP/1.1 405") == many
+    assert port.post(ADD).json["result"] == SEVEN
+
+
 def test_more_connections_than_allowed_are_told_so(listen: Listen) -> None:
     port = listen(HANDLERS, "--max-connections", "5")
     with ExitStack() as stack:
@@ -155,6 +171,17 @@ def test_tricklers_are_closed_in_time_and_hold_up_nobody(listen: Listen, begun: 
         for connection in slow:
             assert connection.recv(1000).startswith(b"HTTP/1.1 408")
             assert connection.recv(1000) == b""
+
+
+def test_a_head_that_never_ends_behind_an_answered_request_is_too_long(listen: Listen, gate: Gate) -> None:
+    port = listen(HANDLERS, "--workers", "1")
+    slow = call("wait", text(gate), text("/dev/null"))
+    with socket.create_connection(port.address, timeout=DEADLINE) as connection:
+        connection.sendall(HEAD + b"content-length: %d\r\n\r\n%b" % (len(slow), slow) + b"GET / HTTP/1.1\r\nx: ")
+        gate.open()
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200")
+        connection.sendall(b"x" * (1 << 17))
+        assert connection.recv(1000).startswith(b"HTTP/1.1 431")
 
 
 def test_idle_connections_are_closed_in_time(listen: Listen) -> None:

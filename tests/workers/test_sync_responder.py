@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import msgspec
@@ -24,10 +25,11 @@ class Setting:
 
     def __init__(self, *workers: str) -> None:
         self.dispatcher = Dispatcher(10)
+        self.received = 0
         session = Session(Service(self.dispatcher, lambda: None, 0.0), lambda message: None, 0)
         self.answers: dict[bytes, list[Answer]] = {}
         self.relay = Relay(self.dispatcher, "key", self._take, lambda *record: None, lambda: 0, 100)
-        self.relay.responders[Want.SYNC] = SyncResponder(self.relay)
+        self.relay.responders[Want.SYNC] = SyncResponder(self.relay, lambda child: self.received)
         self.seqs: dict[str, int] = {"setup-1": 0}
         self.relay.admit("setup-1")
         for name in workers:
@@ -126,3 +128,18 @@ def test_parameters_that_cannot_be_understood_are_refused(params: bytes) -> None
     error: Any = json.loads(answer.payload)
     assert answer.failed
     assert error["code"] == -32602
+
+
+def test_items_are_not_kept_for_threads_that_have_got_them_and_never_ask_again() -> None:
+    setting = Setting("worker-1")
+    tracemalloc.start()
+    try:
+        for number in range(1000):
+            setting.ask("setup-1", "queue.put", bytes(10_000))
+            setting.ask("worker-1", "queue.get", route=b"thread %d" % number)
+            setting.received += 1
+            setting.answers.clear()
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 5_000_000
