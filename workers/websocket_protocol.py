@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 
@@ -23,3 +25,16 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         await super().send(message)
         if self.initial_response is not None and self.close_sent:
             self.handshake_complete = True
+
+    async def run_asgi(self) -> None:
+        """Run the application; that the end of the server breaks it off is no error to be logged."""
+        application = self.app
+
+        async def breakable(*scope: Any) -> None:
+            try:
+                await application(*scope)
+            except asyncio.CancelledError:
+                raise ClientDisconnected from None
+
+        self.app = breakable
+        await super().run_asgi()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,15 @@ def test_a_message_over_the_cap_closes_the_connection(listen: Listen) -> None:
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1009
     socket.end()
+
+
+def test_a_server_that_ends_says_goodbye_and_logs_no_error(listen: Listen) -> None:
+    port = listen(HANDLERS)
+    with hosting(port, "websocket") as host:
+        assert host.call("add", 3, 4) == 7
+        port.program.signal(signal.SIGTERM)
+        assert port.program.exit_code() == 0
+        assert "ERROR" not in port.program.all_stderr()
 
 
 def test_a_host_that_does_not_read_is_given_up(listen: Listen) -> None:
