@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import NoReturn
 
 _PREFIX = "plugin."
+_LOAD = 'scriptling.plugin.load("{}", ..., scriptling=True) makes {} importable'
 
 
 class PluginHints:
@@ -20,10 +21,9 @@ class PluginHints:
         :raises ModuleNotFoundError: ``plugin``, or something in it, was asked for
         """
         if name == "plugin":
-            _fail(name, 'no plugin is loaded; scriptling.plugin.load("NAME", ...) makes plugin.NAME importable')
+            _fail(name, f"no plugin is loaded; {_LOAD.format('NAME', 'plugin.NAME')}")
         elif name.startswith(_PREFIX):
-            bare = name.removeprefix(_PREFIX)
-            _fail(name, f'it is not loaded; scriptling.plugin.load("{bare}", ...) makes it importable')
+            _fail(name, f"it is not loaded; {_LOAD.format(name.removeprefix(_PREFIX), 'it')}")
 
 
 def _fail(name: str, advice: str) -> NoReturn:

@@ -16,7 +16,8 @@ _HEAD = """\
   scriptling [flags] -c CODE [args...]
 
 Runs a script, or with --json-rpc serves the functions, constants and classes that it registers
-to hosts of the Scriptling plugin protocol. Without a script, what is piped to stdin is run.
+to hosts of the Scriptling plugin protocol, or with --server whatever it registers, over HTTP.
+Without a script, what is piped to stdin is run.
 """
 
 _TAIL = """\
@@ -24,6 +25,7 @@ _TAIL = """\
   scriptling client.py                             run a script
   scriptling --json-rpc setup.py                   serve a plugin over stdin and stdout
   scriptling --json-rpc --workers 4 setup.py       the same, with four worker processes
+  scriptling --server :8000 --json-rpc setup.py    the same over HTTP and WebSockets
   scriptling --plugin-dir ./plugins -c 'import plugin.hello; print(plugin.hello.greet("Ada"))'
   scriptling -i                                    type Python, with history and completion
 
@@ -62,4 +64,5 @@ def _entry(option: Option, coloured: bool) -> str:
         else:
             lines.append(shown)
     margin = "\n" + " " * _COLUMN
-    return flag.ljust(_COLUMN) + margin.join(lines)
+    gap = margin if len(flag) > _COLUMN - 2 else " " * (_COLUMN - len(flag))
+    return flag + gap + margin.join(lines)

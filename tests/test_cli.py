@@ -73,11 +73,15 @@ def test_help_into_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-def test_the_flags_page_names_every_flag_and_variable() -> None:
+def test_the_flags_page_has_every_flag_and_variable_and_no_other() -> None:
     page = (Path(__file__).parent.parent / "docs" / "cli.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (?:`-\w`, )?`(--[\w-]+)[^`]*` \| (?:`(\w+)` )?\|", page, re.MULTILINE)
+    assert sorted(rows) == sorted((option.flag, option.environment) for option in OPTIONS)
+
+
+def test_every_flag_of_the_help_is_followed_by_blanks() -> None:
     for option in OPTIONS:
-        assert f"`{option.flag}" in page
-        assert f"`{option.environment}`" in page or not option.environment
+        assert re.search(rf"{option.flag} {re.escape(option.metavar)}".rstrip() + r"(  |\n)", help_text(False))
 
 
 # --- usage errors -------------------------------------------------------------------------------------------------

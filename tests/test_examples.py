@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ PRINTED = {
     "decorators": "100.0\n100.0\n60.0\n42\n12\n",
     "single_file": "12\n",
     "async_client": "HELLO\n['A', 'B', 'C']\n['Katze', 'Hund']\n6\ntoo late\n",
+    "background": "4\n['one two three', 3]\n45\nZeroDivisionError: division by zero\n",
     "periodic": "{'sales': 2, 'total': 15}\n{'sales': 4, 'total': 30}\n",
     "jsonrpc": "7\n3.0\n-32602 there is no mean of nothing\n",
     "web": (
@@ -62,6 +64,11 @@ def run(*command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 def test_every_example_has_its_expectation() -> None:
     assert {path.parent.name for path in EXAMPLES.glob("*/client.py")} == {*PRINTED, "remote"}
+
+
+def test_every_example_is_in_the_table() -> None:
+    table = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    assert {path.parent.name for path in EXAMPLES.glob("*/*.py")} == {*re.findall(r"^\| \[(\w+)\]", table, re.M)}
 
 
 @pytest.mark.parametrize("name", PRINTED)

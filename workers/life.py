@@ -156,7 +156,8 @@ class Life:
     def setup_ended(self, exit_code: int) -> None:
         """Note that the setup script has come to its end."""
         if self.undecided:
-            self.fail(exit_code, "the setup script ended without starting the server")
+            how = "failed" if exit_code == SETUP_FAILED else f"ended with exit status {exit_code}"
+            self.fail(exit_code, f"the setup script {how} before the server had started")
         elif not self.ending.begun:
             self.begin_ending(exit_code)
         elif self.serving:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import sys
-import time
 from contextlib import suppress
 from os import PathLike, fspath
 from pathlib import Path
@@ -106,12 +105,11 @@ class Sandbox:
         """Return the answer; None if there is nobody any more who could give one."""
         if self._lost or self._process is None:
             return None
-        begun = time.monotonic()
         try:
             self._process.send(request)
             return self._process.receive(timeout)
         except TimeoutError:
-            self._lose(f"the sandbox was killed, because its code did not end within {time.monotonic() - begun:.3g} s")
+            self._lose(f"the sandbox was killed, because its code did not end within {timeout:g} s")
         except ProcessDiedError as end:
             self._lose(f"the sandbox is gone: {end}")
         return None

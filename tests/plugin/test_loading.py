@@ -303,7 +303,9 @@ def test_import_of_what_is_not_loaded_says_what_to_do(fake: str) -> None:
     with pytest.raises(ModuleNotFoundError, match=r"No module named 'plugin.nothing': it is not loaded; scriptling"):
         import_module("plugin.nothing")
     plugin.unload(fake)
-    with pytest.raises(ModuleNotFoundError, match=r'scriptling.plugin.load\("fake", \.\.\.\) makes it importable'):
+    with pytest.raises(
+        ModuleNotFoundError, match=r'scriptling.plugin.load\("fake", \.\.\., scriptling=True\) makes it importable'
+    ):
         import_module("plugin.fake")
 
 

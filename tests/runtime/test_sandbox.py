@@ -100,7 +100,7 @@ def test_code_that_does_not_end_is_killed_and_stays_so() -> None:
         pid = box.get("pid")
         box.exec("while True: pass")
         assert box.exit_code() == 1
-        assert "did not end within 0.5" in box.error()
+        assert "did not end within 0.5 s" in box.error()
         assert not is_alive(pid)
         box.set("x", 1)
         box.exec("x = 2")
