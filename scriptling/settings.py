@@ -298,10 +298,21 @@ def _check_port(settings: Settings, given: Mapping[str, _Given]) -> None:
 def _check(settings: Settings, given: Mapping[str, _Given]) -> None:
     """Refuse what contradicts itself, and scripts that are not there."""
     _check_port(settings, given)
+    if settings.kv_storage:
+        _check_storage(Path(settings.kv_storage), given["kv-storage"].where)
     if settings.serves:
         _check_server(settings)
     if settings.script not in (None, "-"):
         _check_script(Path(str(settings.script)))
+
+
+def _check_storage(folder: Path, where: str) -> None:
+    """Refuse a folder that can be seen not to become a store, before a handler finds out."""
+    there = next(place for place in (folder, *folder.parents) if os.access(place, os.F_OK))
+    if not there.is_dir():
+        raise UsageError(f"{where}: {there} is not a folder; name one, or one that can be made")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"{where}: nothing may be written to {there}; name a folder of your own")
 
 
 def _check_server(settings: Settings) -> None:

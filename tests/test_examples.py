@@ -26,6 +26,17 @@ PRINTED = {
     "decorators": "100.0\n100.0\n60.0\n42\n12\n",
     "single_file": "12\n",
     "async_client": "HELLO\n['A', 'B', 'C']\n['Katze', 'Hund']\n6\ntoo late\n",
+    "by_name": (
+        "weather(city, unit): Tell the temperature in a city.\n"
+        "search(text): Find a text, if it takes for ever.\n"
+        "convert(file): Convert a file by a C library with a fault in it.\n"
+        "21 degrees celsius in Oslo\n"
+        "PluginCallError: weather() got an unexpected keyword argument 'town'\n"
+        "PluginCallError: unknown function wether (available: convert, search, weather)\n"
+        "PluginTimeout: search did not return within 1 s; its worker was killed\n"
+        "PluginCrashed: the process that ran convert was killed by signal 11 (SIGSEGV)\n"
+        "21 degrees kelvin in Rome\n"
+    ),
     "background": "4\n['one two three', 3]\n45\nZeroDivisionError: division by zero\n",
     "periodic": "{'sales': 2, 'total': 15}\n{'sales': 4, 'total': 30}\n",
     "jsonrpc": "7\n3.0\n-32602 there is no mean of nothing\n",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -333,3 +334,21 @@ def test_confinement_of_servers_does_not_keep_a_script_from_running() -> None:
 def test_allowed_path_that_does_not_exist_is_refused() -> None:
     sentence = refused("--json-rpc", "--allowed-paths", "nowhere:ro", "s.py")
     assert sentence == "--allowed-paths: 'nowhere' does not exist; name a file or folder that does"
+
+
+def test_a_store_that_can_be_made_need_not_be_there(folder: Path) -> None:
+    assert load_argv(["--kv-storage", "a/b", "s.py"], {}).kv_storage == str(folder / "a" / "b")
+    assert not (folder / "a").exists()
+
+
+@pytest.mark.parametrize("place", ["s.py", "s.py/store"])
+def test_a_store_where_a_file_is_is_refused(folder: Path, place: str) -> None:
+    assert (
+        refused("--kv-storage", place, "s.py")
+        == f"--kv-storage: {folder / 's.py'} is not a folder; name one, or one that can be made"
+    )
+
+
+def test_a_store_where_nothing_may_be_written_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.access", lambda _, mode: mode == os.F_OK)
+    assert f"nothing may be written to {folder}" in refused("--kv-storage", str(folder), "s.py")
