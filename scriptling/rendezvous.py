@@ -8,6 +8,7 @@ The rules:
 
 * Getters are served in the order in which they came, and so are putters that a full queue keeps.
 * A closed queue takes nothing more; what is in it can still be taken, and then every ``get`` is told that it is closed.
+  So many are remembered; then the first to have become empty is forgotten, and its name means a new queue.
 * All that queues hold together is bounded; beyond it the putter is refused.
 * A wait group counts what was added and not yet done, and remembers who added it. What a holder that was killed had
   added and nobody has done is taken off the count. A ``done`` that comes for it later does nothing.
@@ -25,6 +26,7 @@ import msgspec
 
 MOST_BYTES = 256 << 20  # of all values in queues
 MOST_NAMES = 100_000  # queues and wait groups that are not as new
+MOST_CLOSED = 10_000  # queues of which nothing is left but that they are closed
 _MOST_HOLDERS = 10_000  # of one wait group, until it is forgotten who has added what first
 _VALUE = 100  # bytes that a value takes beside its own
 
@@ -59,8 +61,8 @@ class _Queue(Generic[W]):
     putters: dict[W, bytes] = field(default_factory=dict)
 
     @property
-    def is_as_new(self) -> bool:
-        return not (self.closed or self.items or self.getters or self.putters)
+    def is_empty(self) -> bool:
+        return not (self.items or self.getters or self.putters)
 
 
 @dataclass(eq=False)
@@ -90,6 +92,7 @@ class Rendezvous(Generic[W]):
         self._most_bytes = most_bytes
         self._bytes = 0
         self._queues: dict[str, _Queue[W]] = {}
+        self._closed: dict[str, None] = {}
         self._groups: dict[str, _Group[W]] = {}
         self._blocked: dict[W, _Queue[W] | _Group[W]] = {}
         self._operations: dict[str, Callable[[W, str, Params, Hashable], None]] = {
@@ -132,8 +135,17 @@ class Rendezvous(Generic[W]):
         return queue
 
     def _forget_queue(self, queue: _Queue[W]) -> None:
-        if queue.is_as_new:
-            self._queues.pop(queue.name, None)
+        if not queue.is_empty:
+            return
+        if queue.closed:
+            self._closed[queue.name] = None
+            if len(self._closed) <= MOST_CLOSED:
+                return
+            name = next(iter(self._closed))
+            del self._closed[name]
+        else:
+            name = queue.name
+        self._queues.pop(name, None)
 
     def _has_no_room_for(self, waiter: W, name: str, names: Sized) -> bool:
         full = len(names) >= MOST_NAMES and name not in self._queues and name not in self._groups
@@ -159,6 +171,7 @@ class Rendezvous(Generic[W]):
 
     def _keep(self, queue: _Queue[W], waiter: W, params: Params) -> None:
         queue.maxsize = params.number or queue.maxsize
+        self._let_in(queue)
         if queue.maxsize and len(queue.items) >= queue.maxsize:
             queue.putters[waiter] = params.value
             self._blocked[waiter] = queue
@@ -211,6 +224,7 @@ class Rendezvous(Generic[W]):
         for each in told:
             del self._blocked[each]
             self._settle(each, Status.CLOSED, b"")
+        self._forget_queue(queue)
         self._settle(waiter, Status.DONE, b"")
 
     def put_back(self, name: str, value: bytes) -> None:
@@ -220,6 +234,7 @@ class Rendezvous(Generic[W]):
             self._hand(queue, value)
         else:
             self._bytes += _weight(value)
+            self._closed.pop(name, None)
             queue.items.appendleft(value)
 
     # Wait groups

@@ -161,6 +161,41 @@ def test_names_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [status for _, status, _ in meeting.settled[-2:]] == [Status.DONE, Status.REFUSED]
 
 
+def test_queues_that_were_closed_and_emptied_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rendezvous, "MOST_CLOSED", 2)
+    monkeypatch.setattr(rendezvous, "MOST_NAMES", 5)
+    meeting = Meeting()
+    meeting.do("a", "queue.put", value=b"1", name="kept")
+    for number in range(10):
+        meeting.do("a", "queue.put", value=b"1", name=str(number))
+        meeting.do("a", "queue.close", name=str(number))
+        meeting.do("a", "queue.get", name=str(number))
+    assert {status for _, status, _ in meeting.settled} == {Status.DONE}
+    assert sorted(meeting._queues) == ["8", "9", "kept"]
+    meeting.do("b", "queue.get", name="9")
+    assert meeting.settled[-1] == ("b", Status.CLOSED, b"")
+
+
+def test_a_closed_queue_that_gets_an_item_back_is_kept_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rendezvous, "MOST_CLOSED", 1)
+    meeting = Meeting()
+    meeting.do("a", "queue.close")
+    meeting.put_back("jobs", b"1")
+    meeting.do("a", "queue.close", name="other")
+    meeting.do("a", "queue.close", name="third")
+    meeting.get("b")
+    assert meeting.settled[-1] == ("b", Status.DONE, b"1")
+
+
+def test_who_waits_to_put_comes_before_who_raises_the_bound() -> None:
+    meeting = Meeting()
+    meeting.put("a", b"a", maxsize=1)
+    meeting.put("b", b"b", maxsize=1)
+    meeting.put("c", b"c", maxsize=3)
+    meeting.get("x", "y", "z")
+    assert meeting.got() == [("x", b"a"), ("y", b"b"), ("z", b"c")]
+
+
 def test_what_did_not_arrive_is_the_first_again() -> None:
     meeting = Meeting()
     meeting.put("putter", b"1")

@@ -9,6 +9,8 @@ from typing import Protocol
 READ = select.POLLIN
 WRITE = select.POLLOUT
 
+_LONGEST = 1_000_000  # ms of one wait; poll(2) takes no more than 24 days
+
 Ready = Callable[[int], None]
 """Called with the ``select.POLL*`` bits that are set."""
 
@@ -55,7 +57,7 @@ class Reactor:
 
     def turn(self, seconds: float | None) -> None:
         """Wait until something happens or the time is over, and call whoever it concerns."""
-        for fd, events in self._poll.poll(None if seconds is None else max(0, seconds * 1000)):
+        for fd, events in self._poll.poll(None if seconds is None else min(max(0, seconds * 1000), _LONGEST)):
             ready = self._ready.get(fd)  # an earlier callback may have forgotten it
             if ready is not None:
                 ready(events)

@@ -31,6 +31,7 @@ from workers.tickets import Caller, Ticket, is_withdrawn_with
 from workers.words import shown
 
 _MOST_OF_ONE = 256  # open questions of one process that is no worker: each takes a thread and descriptors there
+_LONGEST = 1e9  # seconds that a question is open; more would be more than a clock can count
 _SLACK = 64  # deadlines of settled questions that are kept before they are cleared away
 
 _log = logging.getLogger("scriptling.relay")
@@ -236,7 +237,8 @@ class Relay:
         if len(self._deadlines) > 2 * sum(map(len, self._children.values())) + _SLACK:
             self._deadlines = [entry for entry in self._deadlines if entry[2].open]
             heapify(self._deadlines)
-        heappush(self._deadlines, (self._clock() + int(patience * 1e9), next(self._numbers), question))
+        end = self._clock() + int(min(patience, _LONGEST) * 1e9)
+        heappush(self._deadlines, (end, next(self._numbers), question))
 
     def expire(self, now: int) -> None:
         """Answer the questions whose time is over (ns of the clock)."""

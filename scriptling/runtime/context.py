@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -43,6 +44,7 @@ Raises :class:`scriptling.errors.PluginCallError`, or ``PluginTimeout`` when the
 class _Current:
     server: Server | None = None
     bridge: Bridge | None = None
+    choosing = threading.Lock()
 
 
 def install(server: Server | None) -> None:
@@ -60,7 +62,9 @@ def bridge() -> Bridge:
     if _Current.bridge is None:
         from scriptling.runtime.local import Local  # noqa: PLC0415 - only scripts without a server need it
 
-        _Current.bridge = Local().ask
+        with _Current.choosing:  # threads that begin at once are to share one
+            if _Current.bridge is None:
+                _Current.bridge = Local().ask
     return _Current.bridge
 
 

@@ -5,21 +5,22 @@ from __future__ import annotations
 import atexit
 import sys
 import threading
-from collections.abc import Hashable
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from scriptling.errors import ErrorCode, PluginTimeout, RpcError
-from scriptling.rendezvous import Params, Rendezvous
+from scriptling.errors import ErrorCode, PluginCallError, PluginTimeout, RpcError
+from scriptling.rendezvous import Params, Rendezvous, Status
 from scriptling.runtime.processes import Process, ProcessDiedError
 from scriptling.tasks import decode_outcome, decode_spec, encode_outcome, failed
 
 _MOST_TASKS = 64  # that run at once, as with a server
 
+_MOST_QUEUED = 10_000  # tasks that wait for their turn
 _MOST_KEPT = 10_000  # tasks whose result has not been told
 
 _decode = msgspec.msgpack.Decoder(Params).decode
@@ -43,6 +44,14 @@ _FORGOTTEN = _Waiter(
 _FORGOTTEN.settled.set()
 
 
+class _Job(NamedTuple):
+    """A task that waits for its turn."""
+
+    spec: bytes
+    import_path: list[str]
+    waiter: _Waiter
+
+
 class Local:
     """The other end of a :data:`~scriptling.runtime.context.Bridge`, in the same process."""
 
@@ -53,64 +62,118 @@ class Local:
         )
         self._tasks: dict[str, _Waiter] = {}
         self._numbers = count(1)
-        self._turns = threading.BoundedSemaphore(_MOST_TASKS)
-        self._processes: set[Process] = set()
+        self._queued: deque[_Job] = deque()
+        self._runners = 0
+        self._ended = False
+        self._waiting: dict[Process, set[_Waiter]] = {}
         atexit.register(self._end)
 
     def ask(self, want: str, target: str, operation: str, params: bytes, patience: float | None) -> bytes:
         """Do what is asked, or block until it can be done.
 
         :raises PluginTimeout: the time is over
+        :raises PluginCallError: too many tasks wait for their turn
         """
         return self._ask(None, want, target, operation, params, patience)
 
     def _ask(
-        self, holder: Hashable, want: str, target: str, operation: str, params: bytes, patience: float | None
+        self, holder: Process | None, want: str, target: str, operation: str, params: bytes, patience: float | None
     ) -> bytes:
         if operation == "task.start":
             return self._start(params)
         if operation == "task.wait":
-            waiter = self._tasks.get(target, _FORGOTTEN)
-        else:
-            waiter = _Waiter()
-            with self._mutex:
-                self._meeting.ask(waiter, operation, target, _decode(params), holder)
+            return self._wait_for_task(target, patience)
+        waiter, what = _Waiter(), f"{operation} of {target!r}"
+        with self._mutex:
+            others = self._waiting.get(holder) if holder else set()
+            if others is None:
+                raise PluginTimeout(f"{what}: the process that has asked is gone")
+            others.add(waiter)
+            self._meeting.ask(waiter, operation, target, _decode(params), holder)
+        try:
+            self._wait(waiter, what, patience)
+        except BaseException:
+            self._withdraw(waiter, operation, target)
+            raise
+        finally:
+            others.discard(waiter)
+        return waiter.answer
+
+    def _wait(self, waiter: _Waiter, what: str, patience: float | None) -> None:
         if not waiter.settled.wait(patience):
             with self._mutex:
                 self._meeting.withdraw(waiter)
             if not waiter.settled.is_set():
-                raise PluginTimeout(f"{operation} of {target!r}: nothing came within the time that was given")
-        if operation == "task.wait":
-            self._tasks.pop(target, None)  # whoever has asked keeps it
-        return waiter.answer
+                raise PluginTimeout(f"{what}: nothing came within the time that was given")
+
+    def _withdraw(self, waiter: _Waiter, operation: str, target: str) -> None:
+        """Let one wait no more who was interrupted; what it was given meanwhile goes to the next."""
+        with self._mutex:
+            self._meeting.withdraw(waiter)
+            if operation == "queue.get" and waiter.answer[:1] == bytes([Status.DONE]):
+                self._meeting.put_back(target, waiter.answer[1:])
 
     # Tasks
 
+    def _wait_for_task(self, number: str, patience: float | None) -> bytes:
+        waiter = self._tasks.get(number, _FORGOTTEN)
+        if not waiter.settled.wait(patience):
+            raise PluginTimeout(f"task {number}: it has not ended within the time that was given")
+        self._tasks.pop(number, None)  # whoever has asked keeps it
+        return waiter.answer
+
     def _start(self, spec: bytes) -> bytes:
-        number, waiter = str(next(self._numbers)), _Waiter()
-        self._tasks[number] = waiter
-        if len(self._tasks) > _MOST_KEPT:
+        number, job = str(next(self._numbers)), _Job(spec, [*sys.path], _Waiter())
+        with self._mutex:
+            if len(self._queued) >= _MOST_QUEUED:
+                text = f"the task {decode_spec(spec).name!r} cannot be queued: {_MOST_QUEUED} tasks wait for their turn"
+                raise PluginCallError(text, ErrorCode.OVERLOADED)
+            if self._runners < _MOST_TASKS:
+                threading.Thread(target=self._run_all, name=f"tasks-{number}", daemon=True).start()
+                self._runners += 1
+            self._queued.append(job)
+        self._tasks[number] = job.waiter
+        if len(self._tasks) > _MOST_KEPT + _MOST_QUEUED:
             del self._tasks[next(iter(self._tasks))]
-        path = [*sys.path]
-        threading.Thread(target=self._run, args=(spec, path, waiter), name=f"task-{number}", daemon=True).start()
         return number.encode()
 
-    def _run(self, spec: bytes, path: list[str], waiter: _Waiter) -> None:
-        with self._turns:
+    def _run_all(self) -> None:
+        """Run one task after the other, until none waits for its turn."""
+        while True:
+            with self._mutex:
+                if not self._queued:
+                    self._runners -= 1
+                    return
+                job = self._queued.popleft()
+            outcome = self._run(job)
+            if not self._ended:
+                self._tell_failure(job.spec, outcome)
+            job.waiter.settle(outcome)
+
+    def _run(self, job: _Job) -> bytes:
+        try:
             process = Process()
-            self._processes.add(process)
-            try:
-                process.send(("task", path, spec))
-                outcome = self._serve(process)
-            except ProcessDiedError as end:
-                text = f"the process of the task {decode_spec(spec).name!r} is gone: {end}"
-                outcome = encode_outcome(failed(RpcError(ErrorCode.WORKER_DIED, text)))
-                with self._mutex:
-                    self._meeting.release(process)
-            self._processes.discard(process)
+        except OSError as error:
+            return _lost(job, f"cannot be started: {error.strerror}")
+        with self._mutex:
+            self._waiting[process] = set()
+        try:
+            process.send(("task", job.import_path, job.spec))
+            return self._serve(process)
+        except ProcessDiedError as end:
+            with self._mutex:
+                self._meeting.release(process)
+            return _lost(job, f"is gone: {end}")
+        finally:
+            self._release(process)
             process.close()
-        self._tell_failure(spec, outcome)
-        waiter.settle(outcome)
+
+    def _release(self, process: Process) -> None:
+        """Let nothing wait any more for a process that has ended."""
+        with self._mutex:
+            for waiter in list(self._waiting.pop(process, ())):
+                self._meeting.withdraw(waiter)
+                waiter.settled.set()
 
     def _serve(self, process: Process) -> bytes:
         """Answer what a task asks until it is done, and return what came of it."""
@@ -137,5 +200,12 @@ class Local:
 
     def _end(self) -> None:
         """Let no task outlive the script."""
-        for process in list(self._processes):
+        self._ended = True
+        self._queued.clear()
+        for process in list(self._waiting):
             process.close()
+
+
+def _lost(job: _Job, how: str) -> bytes:
+    text = f"the process of the task {decode_spec(job.spec).name!r} {how}"
+    return encode_outcome(failed(RpcError(ErrorCode.WORKER_DIED, text)))

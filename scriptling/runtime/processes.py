@@ -1,7 +1,8 @@
 """Processes that a script starts for itself: one for each sandbox, and for each task where there is no server.
 
 Each is a new Python (20 to 60 ms) that runs :mod:`scriptling.runtime.runner`, and talks over a pair of sockets in
-packed values (:mod:`scriptling.copies`). It dies with whoever holds its handle.
+packed values (:mod:`scriptling.copies`). It dies with whoever holds its handle: the kernel kills it, and what it has
+started, when the last writer of a pipe is gone that nobody ever writes to.
 """
 
 from __future__ import annotations
@@ -24,10 +25,12 @@ _BOOT = """\
 import sys
 sys.path.insert(0, sys.argv[2])
 from scriptling.runtime.runner import main
-main(int(sys.argv[1]))
+main(int(sys.argv[1]), int(sys.argv[3]))
 """
 _ROOT = str(Path(__file__).parents[2])
 _MOST_OUTPUT = 16 << 20  # bytes that are kept
+_LONGEST = 1_000_000  # ms of one wait; poll(2) takes no more than 24 days
+_PATIENCE = 1.0  # seconds that it has to end when it has closed the socket
 _HEAD = 8  # bytes that tell the length of a message
 
 
@@ -43,22 +46,24 @@ class Process:
     """
 
     def __init__(self, capture: bool = False) -> None:
+        self._owner = os.getpid()
         self._socket, theirs = socket.socketpair()
+        life, self._life = os.pipe()
         self.output = bytearray()
         self._sending = threading.Lock()
+        self._receiving = threading.RLock()
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError, AttributeError):
                 stream.flush()  # what it writes comes after what was written here
-        target = subprocess.PIPE if capture else None
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", _BOOT, str(theirs.fileno()), _ROOT],
-                stdin=subprocess.DEVNULL,
-                stdout=target,
-                stderr=subprocess.STDOUT if capture else None,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )
+        try:
+            self._process = _start(theirs.fileno(), life, capture)
+        except BaseException:
+            self._socket.close()
+            os.close(self._life)
+            raise
+        finally:
+            theirs.close()
+            os.close(life)
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
         if self._process.stdout is not None:
@@ -85,14 +90,18 @@ class Process:
         :raises TimeoutError: none came
         :raises ProcessDiedError: none will come
         """
-        end = None if timeout is None else time.monotonic() + timeout
-        while (message := self._take()) is None:
-            left = None if end is None else end - time.monotonic()
-            if left is not None and left <= 0:
-                raise TimeoutError
-            self._wait(left)
-        self._read_output()
-        return copies.unpack(message)
+        with self._receiving:
+            end = None if timeout is None else time.monotonic() + timeout
+            while (message := self._take()) is None:
+                left = None if end is None else end - time.monotonic()
+                if left is not None and left <= 0:
+                    raise TimeoutError
+                self._wait(left)
+            self._read_output()
+        try:
+            return copies.unpack(message)
+        except (ValueError, EOFError, TypeError):
+            raise ProcessDiedError("it has sent what nobody understands") from None
 
     def _take(self) -> bytes | None:
         size = int.from_bytes(self._received[:_HEAD], "little")
@@ -103,7 +112,9 @@ class Process:
         return message
 
     def _wait(self, seconds: float | None) -> None:
-        for fd, _ in self._poll.poll(None if seconds is None else seconds * 1000):
+        for fd, events in self._poll.poll(None if seconds is None else min(seconds * 1000, _LONGEST)):
+            if events & select.POLLNVAL:
+                raise ProcessDiedError("it was ended")
             if fd != self._socket.fileno():
                 self._read_output()
                 continue
@@ -125,21 +136,45 @@ class Process:
                 self._poll.unregister(stream)
 
     def describe_end(self) -> str:
-        """Wait for its end, and say how that was."""
-        code = self._process.wait()
+        """Wait for its end, and say how that was; one that only says nothing any more is killed."""
+        try:
+            code = self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._kill()
+            code = self._process.wait()
         if code >= 0:
             return f"it ended with exit status {code}"
         return f"it was killed by signal {-code} ({signal.Signals(-code).name})"
 
-    def close(self) -> None:
-        """Kill it, with whatever it has started."""
+    def _kill(self) -> None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        self._read_output()
-        self._socket.close()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+
+    def close(self) -> None:
+        """Kill it, with whatever it has started; in a fork of who has started it, do nothing."""
+        if os.getpid() != self._owner:
+            return
+        self._kill()
+        with self._receiving:  # a thread that waits for it is told by its end
+            self._process.wait()
+            self._read_output()
+            self._socket.close()
+            if self._life >= 0:
+                os.close(self._life)
+                self._life = -1
+            if self._process.stdout is not None:
+                self._process.stdout.close()
+
+
+def _start(socket: int, life: int, capture: bool) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", _BOOT, str(socket), _ROOT, str(life)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE if capture else None,
+        stderr=subprocess.STDOUT if capture else None,
+        pass_fds=[socket, life],
+        start_new_session=True,
+    )
 
 
 def _read(fd: int) -> bytes | None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
+import signal
 import socket
 import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from types import ModuleType
 from typing import Any
@@ -29,14 +32,6 @@ class _Channel:
         os.set_inheritable(fd, False)
         self._stream = self._socket.makefile("rb")
         self._sending = threading.Lock()
-        threading.Thread(target=self._watch, args=(fd,), name="watch", daemon=True).start()
-
-    def _watch(self, fd: int) -> None:
-        """End with whoever has started this process, whatever runs in it."""
-        poll = select.poll()
-        poll.register(fd, select.POLLRDHUP)
-        poll.poll()
-        os._exit(_KILLED)
 
     def send(self, *message: Any) -> None:
         data = copies.pack(message, "a message", copies.WITH_BYTES)
@@ -48,8 +43,21 @@ class _Channel:
         return copies.unpack(self._stream.read(int.from_bytes(head, "little")))
 
 
-def main(fd: int) -> None:
+def _die_with_the_last_writer(life: int) -> None:
+    """Have the kernel kill this process, and what it starts, when a pipe loses its writers, whatever runs here."""
+    os.set_inheritable(life, False)
+    fcntl.fcntl(life, fcntl.F_SETOWN, -os.getpgrp())
+    fcntl.fcntl(life, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(life, fcntl.F_SETFL, os.O_ASYNC)
+    poll = select.poll()
+    poll.register(life, select.POLLHUP)
+    if poll.poll(0):  # it had none any more
+        os._exit(_KILLED)
+
+
+def main(fd: int, life: int) -> None:
     """Do what is asked until nobody is left who asks."""
+    _die_with_the_last_writer(life)
     channel = _Channel(fd)
     kind, import_path, *more = channel.receive()
     sys.path[:] = import_path
@@ -108,17 +116,19 @@ class _Sandbox:
             exec(compile(code, filename, "exec", dont_inherit=True), self._namespace)
         except SystemExit as ended:
             if ended.code is None or isinstance(ended.code, int):
-                return self._report(ended.code or 0, "")
-            return self._report(1, str(ended.code))
+                return self._report(int(ended.code or 0), "")
+            return self._report(1, _text(ended.code))
         except BaseException as error:
             return self._report(1, _describe(error))
         return self._report(0, "")
 
     def _report(self, code: int, error: str) -> tuple[Any, ...]:
-        if error:
-            print(error.rstrip(), file=sys.stderr)  # noqa: T201 - as Python does with what a script raises
+        with suppress(Exception):  # the code may have done anything to its streams
+            if error:
+                print(error.rstrip(), file=sys.stderr)  # noqa: T201 - as Python does with what a script raises
         for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+            with suppress(Exception):
+                stream.flush()
         return code, error
 
 
@@ -129,6 +139,13 @@ def _limit_memory(most: int) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     if hard == resource.RLIM_INFINITY or most < hard:
         resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+
+
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except BaseException:
+        return f"what cannot be shown: a {type(value).__name__}"
 
 
 def _describe(error: BaseException) -> str:

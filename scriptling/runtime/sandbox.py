@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from scriptling import copies
+from scriptling.runtime.patience import LONGEST
 from scriptling.runtime.processes import Process, ProcessDiedError
 
 __all__ = ["Sandbox", "create"]
@@ -112,6 +113,9 @@ class Sandbox:
             self._lose(f"the sandbox was killed, because its code did not end within {timeout:g} s")
         except ProcessDiedError as end:
             self._lose(f"the sandbox is gone: {end}")
+        except KeyboardInterrupt:  # an answer that is still to come must not be taken for that of the next request
+            self._lose("the sandbox was killed, because who waited for its code was interrupted")
+            raise
         return None
 
     def _lose(self, why: str) -> None:
@@ -129,11 +133,11 @@ def create(capture_output: bool = False, *, timeout: float | None = _TIMEOUT, me
     :param memory: MiB that it may allocate; 0 is no bound. Beyond it the code gets MemoryError
     :raises ValueError: a limit that is none
     """
-    if timeout is not None and not (_is_number(timeout) and math.isfinite(timeout) and timeout > 0):
+    if timeout is not None and not (_is_number(timeout) and 0 < timeout < math.inf):
         raise ValueError(f"create(): the timeout must be a number of seconds above 0, or None, not {timeout!r}")
     if type(memory) is not int or not (memory == 0 or memory >= _LEAST_MEMORY):
         raise ValueError(f"create(): memory must be 0, or {_LEAST_MEMORY} MiB or more, not {memory!r}")
-    return Sandbox(capture_output, timeout, memory)
+    return Sandbox(capture_output, None if timeout is None else min(timeout, LONGEST), memory)
 
 
 _LEAST_MEMORY = 32  # MiB; Python itself takes ten

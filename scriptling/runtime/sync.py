@@ -9,7 +9,6 @@ What is passed to a queue is copied: None, bool, int, float, str, bytes, list, t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +17,7 @@ import msgspec
 from scriptling import copies
 from scriptling.rendezvous import Params, Status
 from scriptling.runtime import context
+from scriptling.runtime.patience import checked_timeout
 
 __all__ = ["Atomic", "Queue", "QueueClosed", "Shared", "WaitGroup"]
 
@@ -46,9 +46,9 @@ class _Named:
 
     def _ask(self, operation: str, params: Params, timeout: float | None = None) -> bytes:
         what = f"{self!r}.{operation.rpartition('.')[2]}()"
-        _check_timeout(what, timeout)
+        patience = checked_timeout(what, timeout)
         try:
-            answer = context.bridge()("sync", self.name, operation, _encode(params), timeout)
+            answer = context.bridge()("sync", self.name, operation, _encode(params), patience)
         except TimeoutError:
             raise TimeoutError(f"{what} has waited {timeout:g} s in vain") from None
         if answer[0] == Status.CLOSED:
@@ -56,14 +56,6 @@ class _Named:
         if answer[0] == Status.REFUSED:
             raise RuntimeError(answer[1:].decode())
         return answer[1:]
-
-
-def _check_timeout(what: str, timeout: Any) -> None:
-    if timeout is None:
-        return
-    number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
-    if not number or not math.isfinite(timeout) or timeout < 0:
-        raise ValueError(f"{what}: the timeout must be a number of seconds, 0 or more, or None, not {timeout!r}")
 
 
 class _Stored(_Named):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable
 from typing import Any
 
 from scriptling.runtime import context
+from scriptling.runtime.patience import checked_timeout
 from scriptling.runtime.registering import check_handler_type, check_name, make_handler
 from scriptling.tasks import Outcome, TaskError, TaskSpec, decode_outcome, encode_spec, pack_arguments, result_of
 
@@ -42,26 +42,20 @@ class Promise:
         self._wait("wait", timeout)
 
     def _wait(self, method: str, timeout: float | None) -> Outcome:
-        _check_timeout(f"{method}()", timeout)
+        patience = checked_timeout(f"{method}()", timeout)
         if self._outcome is None:
             if not self._id:
                 raise RuntimeError(
                     f"the task {self.name!r} begins when the server has started: call start_server(wait=False) first"
                 )
             try:
-                self._outcome = decode_outcome(context.bridge()("task", self._id, "task.wait", b"", timeout))
+                self._outcome = decode_outcome(context.bridge()("task", self._id, "task.wait", b"", patience))
             except TimeoutError:
                 raise TimeoutError(f"the task {self.name!r} has not ended within {timeout:g} s") from None
         return self._outcome
 
     def _start(self, spec: TaskSpec) -> None:
         self._id = context.bridge()("task", spec.name, "task.start", encode_spec(spec), None).decode()
-
-
-def _check_timeout(what: str, timeout: Any) -> None:
-    number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
-    if timeout is not None and not (number and math.isfinite(timeout) and timeout >= 0):
-        raise ValueError(f"{what}: the timeout must be a number of seconds, 0 or more, or None, not {timeout!r}")
 
 
 def background(name: str, handler: str | Callable[..., Any], *args: Any, **kwargs: Any) -> Promise:

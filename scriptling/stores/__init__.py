@@ -10,6 +10,7 @@ takes back from whoever dies. Nobody is asked, so that an operation costs micros
 ``store``       the operations: keys, values, expiry, atomic updates
 ``turns``       who may update a key next, when many want to
 ``environment`` one LMDB environment: transactions, growth, full disks, recovery
+``openings``    how many environments are open at once
 ``records``     keys and values as bytes
 ``values``      which Python values may be stored, and how
 =============== ====================================================================================================

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 import lmdb
 
+from scriptling.stores import openings
 from scriptling.stores.errors import StoreError, StoreFullError
 
 T = TypeVar("T")
@@ -41,11 +42,15 @@ class Environment:
     :param locate: returns the folder; called when it is opened, and made if it is not there
     :param durable: an acknowledged write is on the disk; otherwise it survives the end of processes only
     :param first_map: bytes of the map before it first grows
+    :param shares: whether the folders beside it are stores too, and on the same disk: they have one reserve together
     """
 
-    def __init__(self, locate: Callable[[], Path], durable: bool, first_map: int = FIRST_MAP) -> None:
+    def __init__(
+        self, locate: Callable[[], Path], durable: bool, first_map: int = FIRST_MAP, shares: bool = False
+    ) -> None:
         self._locate = locate
         self._durable = durable
+        self._shares = shares
         self._map_size = first_map
         self._opened: lmdb.Environment | None = None
         self._begin: Callable[..., Any] = self._open_and_begin
@@ -82,13 +87,18 @@ class Environment:
         try:
             return self.write(action)
         except StoreFullError:
-            reserve = self._locate() / "reserve"
+            reserve = self._reserve_file
             reserve.unlink(missing_ok=True)
             try:
                 return self.write(action)
             finally:
                 with suppress(OSError):
                     _reserve(reserve, _RESERVE)
+
+    @property
+    def _reserve_file(self) -> Path:
+        folder = self._locate()
+        return (folder.parent if self._shares else folder) / "reserve"
 
     def write(self, action: Callable[[Any], T]) -> T:
         """Do an action that either happens as a whole or, if it raises, not at all.
@@ -156,12 +166,27 @@ class Environment:
         if self._opened is not None:
             self._opened.close()
             self._opened = None
+            openings.closed(self)
+
+    def close_if_idle(self) -> bool:
+        """Close it unless a thread uses it, without waiting; return whether that was done."""
+        if not self._writing.acquire(blocking=False):
+            return False
+        try:
+            if self._current is not None or not self._reading.acquire(blocking=False):
+                return False
+            self._close()
+            self._reading.release()
+            return True
+        finally:
+            self._writing.release()
 
     def _open_and_begin(self, **options: Any) -> Any:
         with self._reading:
             if self._opened is None:
                 opened = self._open()
                 self._main, self._opened, self._begin = opened.open_db(), opened, opened.begin
+                openings.opened(self)
             return self._begin(**options)
 
     def _open(self) -> lmdb.Environment:
@@ -170,7 +195,7 @@ class Environment:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             _reserve(folder / "lock.mdb", _LOCK_FILE)  # LMDB writes to it through a map
             with suppress(OSError):  # a full disk may hold what is to be read
-                _reserve(folder / "reserve", _RESERVE)
+                _reserve(self._reserve_file, _RESERVE)
             opened = self._open_in(folder)
         except (OSError, lmdb.Error) as error:
             raise _failed_to_open(folder, error) from None

@@ -37,7 +37,7 @@ def open_memory(space: str, name: str) -> Store:
         (space, name),
         # The time since the machine was started cannot be set, and goes on while it sleeps.
         lambda: Store(
-            Environment(lambda: places.folder_of(space, name), durable=False),
+            Environment(lambda: places.folder_of(space, name), durable=False, shares=True),
             lambda: clock_gettime_ns(CLOCK_BOOTTIME),
         ),
     )
@@ -56,7 +56,7 @@ def _opened(key: tuple[str, str], make: Callable[[], Store]) -> Store:
         _recent[key] = store
         _recent.move_to_end(key)
         if len(_recent) > _MOST_OPEN:
-            _recent.popitem(last=False)[1].close()
+            _recent.popitem(last=False)[1].environment.close_if_idle()
         return store
 
 

@@ -23,6 +23,7 @@ _SWEEP = 200  # expired records deleted by one write
 _SCAN = 1000  # records looked at in one transaction
 _MOST_TRIES = 10_000  # of one update
 _LATEST = 2**63 - 1  # ns
+_LONGEST = _LATEST / 1e9  # seconds
 
 
 class Store:
@@ -143,7 +144,7 @@ class Store:
     def _expiry(self, ttl: float) -> int:
         if type(ttl) not in (int, float) or not (0 <= ttl < math.inf):
             raise ValueError(f"a ttl is a number of seconds, 0 for ever, not {ttl!r}")
-        return min(self._clock() + max(int(ttl * 1e9), 1), _LATEST)
+        return min(self._clock() + max(int(min(ttl, _LONGEST) * 1e9), 1), _LATEST)
 
     def _expired(self, record: bytes) -> bool:
         expiry = records.expiry_of(record)

@@ -101,3 +101,91 @@ def test_tasks_end_with_the_script(tmp_path: Path) -> None:
         """,
     )
     assert not Path(f"/proc/{int(done.stdout)}").exists()
+
+
+def test_what_a_killed_task_waited_for_goes_to_the_next(tmp_path: Path) -> None:
+    done = run(
+        tmp_path,
+        """
+        def wait():
+            sync.Queue("up").put(os.getpid())
+            sync.Queue("jobs").get()
+        promise = runtime.background("wait", "wait")
+        pid = sync.Queue("up").get()
+        try:
+            sync.Queue("never").get(0.2)
+        except TimeoutError:
+            os.kill(pid, 9)
+        promise.wait()
+        sync.Queue("jobs").put("item")
+        print(sync.Queue("jobs").get(10))
+        """,
+    )
+    assert done.stdout == "item\n", done.stderr
+
+
+def test_a_wait_that_is_interrupted_takes_nothing(tmp_path: Path) -> None:
+    done = run(
+        tmp_path,
+        """
+        import signal
+        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        try:
+            sync.Queue("jobs").get()
+        except KeyboardInterrupt:
+            sync.Queue("jobs").put("item")
+        print(sync.Queue("jobs").get(10))
+        """,
+    )
+    assert done.stdout == "item\n", done.stderr
+
+
+def test_a_process_that_cannot_be_started_fails_its_task_only(tmp_path: Path) -> None:
+    done = run(
+        tmp_path,
+        """
+        import resource
+        def own(): return 1
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        print(runtime.background("first", "own").get())
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            runtime.background("second", "own").get()
+        except runtime.TaskError as error:
+            print(error)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        print(runtime.background("third", "own").get())
+        """,
+    )
+    text = "the process of the task 'second' cannot be started: Too many open files"
+    assert done.stdout == f"1\n{text}\n1\n", done.stderr
+
+
+def test_threads_are_as_many_as_tasks_that_run_at_once(tmp_path: Path) -> None:
+    done = run(
+        tmp_path,
+        """
+        import threading
+        import scriptling.runtime.local as local
+        local._MOST_TASKS = 2
+        def own(x): return x
+        promises = [runtime.background("own", "own", x) for x in range(6)]
+        print(threading.active_count() <= 3 + 2, [promise.get() for promise in promises])
+        """,
+    )
+    assert done.stdout == "True [0, 1, 2, 3, 4, 5]\n", done.stderr
+
+
+def test_a_script_that_ends_says_nothing_of_tasks_that_end_with_it(tmp_path: Path) -> None:
+    done = run(
+        tmp_path,
+        """
+        def stay():
+            sync.Queue("up").put(1)
+            time.sleep(1000)
+        runtime.background("stay", "stay")
+        print(sync.Queue("up").get())
+        """,
+    )
+    assert (done.stdout, done.stderr) == ("1\n", "")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ import pytest
 
 from scriptling.runtime import sandbox
 from scriptling.runtime.sandbox import Sandbox
-from tests.wire.program import wait_until
+from tests.wire.program import EXECUTABLE, wait_until
 
 
 @pytest.fixture
@@ -130,6 +133,64 @@ def test_nothing_is_left_when_the_object_is_gone() -> None:
     wait_until(lambda: not any(map(is_alive, pids)), 10, lambda: f"alive: {pids}")
 
 
+def test_a_fork_of_the_script_ends_no_sandbox(box: Sandbox) -> None:
+    pid = os.fork()
+    if not pid:
+        box.close()
+        os._exit(0)
+    os.waitpid(pid, 0)
+    box.exec("x = 1")
+    assert (box.get("x"), box.error()) == (1, "")
+
+
+def test_code_that_keeps_the_interpreter_dies_with_the_script_and_what_it_has_started(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import scriptling.runtime.sandbox as sandbox\n"
+        "box = sandbox.create(timeout=None)\n"
+        'box.exec(\'import os, subprocess; pids = [os.getpid(), subprocess.Popen(["sleep", "1000"]).pid]\')\n'
+        "print(*box.get('pids'), flush=True)\n"
+        'box.exec(\'import re; re.match("(a+)+$", "a" * 60 + "b")\')\n'
+    )
+    with subprocess.Popen([str(EXECUTABLE), str(script)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        pids = [int(pid) for pid in process.stdout.readline().split()]
+        process.kill()
+    assert len(pids) == 2
+    wait_until(lambda: not any(map(is_alive, pids)), 10, lambda: f"alive: {pids}")
+
+
+@pytest.mark.parametrize("stream", ["sys.stdout = None", "sys.stderr.close(); sys.stdout.close()"])
+def test_code_may_do_anything_to_its_streams(box: Sandbox, stream: str) -> None:
+    box.exec(f"import sys; {stream}; x = 1")
+    assert (box.exit_code(), box.error(), box.get("x")) == (0, "", 1)
+    box.exec("1 / 0")
+    assert "ZeroDivisionError" in box.error()
+
+
+def test_an_answer_that_was_not_waited_for_is_not_taken_for_that_of_the_next_code() -> None:
+    with sandbox.create() as box:
+        handler = signal.signal(signal.SIGALRM, signal.default_int_handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                box.exec("import time; time.sleep(1000)")
+        finally:
+            signal.signal(signal.SIGALRM, handler)
+        box.exec("x = 1")
+        assert (box.exit_code(), box.get("x")) == (1, None)
+        assert "interrupted" in box.error()
+
+
+def test_another_thread_may_close_it() -> None:
+    box = sandbox.create(timeout=None)
+    timer = threading.Timer(0.2, box.close)
+    timer.start()
+    box.exec("import time; time.sleep(1000)")
+    timer.join()
+    assert box.exit_code() == 1
+
+
 def test_what_cannot_be_passed_is_named(box: Sandbox) -> None:
     with pytest.raises(TypeError, match=r"cannot pass object at x\[0\]"):
         box.set("x", [object()])
@@ -144,3 +205,10 @@ def test_what_cannot_be_passed_is_named(box: Sandbox) -> None:
 def test_limits_that_are_none_are_refused(limits: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"create\(\): "):
         sandbox.create(**limits)
+
+
+@pytest.mark.parametrize("timeout", [1e300, 10**400])
+def test_code_may_have_ages(timeout: float) -> None:
+    with sandbox.create(timeout=timeout) as box:
+        box.exec("x = 1")
+        assert box.get("x") == 1

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from scriptling.stores import places, registry
+from scriptling.stores import openings, places, registry
 from scriptling.stores.environment import Environment
 from scriptling.stores.errors import StoreError, StoreFullError
 from scriptling.stores.registry import open_memory, open_path
@@ -283,12 +283,33 @@ def test_folders_of_those_who_live_stay() -> None:
 
 def test_a_bounded_number_of_stores_stays_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_MOST_OPEN", 3)
+    monkeypatch.setattr(openings, "MOST", 3)
     stores = [open_path(tmp_path / str(number)) for number in range(10)]
     for store in stores:
         store.set("k", 1)
-    open_path(tmp_path / "last")
-    assert len(registry._recent) <= 64
+    mapped = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if str(tmp_path) in line}
+    assert 0 < len({Path(file).parent for file in mapped}) <= 3
     assert [store.incr("k") for store in stores] == [2] * 10
+
+
+def test_a_store_in_the_middle_of_a_write_stays_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openings, "MOST", 1)
+    first, second = (open_path(tmp_path / name) for name in ("first", "second"))
+
+    def write(txn: Any) -> None:
+        second.set("k", 1)
+        txn.put(b"kk", b"\0\x02")
+
+    first.environment.write(write)
+    assert (first.get("k"), second.get("k")) == (2, 1)
+
+
+def test_many_memory_stores_take_little_room() -> None:
+    for number in range(20):
+        open_memory("test", f"room {number}").set("k", 1)
+    folders = [places.folder_of("test", f"room {number}") for number in range(20)]
+    taken = sum(file.stat().st_blocks * 512 for folder in folders for file in folder.iterdir())
+    assert taken / 20 < 128 << 10
 
 
 def test_no_space_is_its_own_error() -> None:

@@ -298,6 +298,12 @@ def test_no_patience_at_all_is_an_answer_at_once() -> None:
     assert failure(setting.answers[0][1])["code"] == ErrorCode.TIMED_OUT
 
 
+def test_patience_beyond_what_a_clock_counts_is_for_ever() -> None:
+    setting = Setting()
+    assert setting.ask(Want.SYNC, "jobs", patience=1e300) is setting.lane
+    assert setting.relay.next_deadline == pytest.approx(1e9)
+
+
 def test_deadlines_of_questions_that_were_answered_are_cleared_away() -> None:
     setting = Setting()
     for _ in range(1000):
