@@ -7,13 +7,16 @@ BIN := $(VENV)/bin
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test lint bench bench-growth
+.PHONY: run test faults lint bench bench-growth
 
 run: $(VENV)/.installed  ## run the calculator example: a client, and the server that it starts
 	$(BIN)/scriptling examples/calculator/client.py
 
 test: $(VENV)/.installed-tools  ## run all tests
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+faults: $(VENV)/.installed-tools  ## run every check of the fault tests at full scale; wants a quiet machine
+	$(BIN)/python -m tests.faults --docs docs/reliability.md $(ARGS)
 
 lint: $(VENV)/.installed-tools  ## check style and types
 	$(BIN)/ruff check .

@@ -300,6 +300,8 @@ class Staff:
             self.supervisor.died(child.name, time.monotonic())
         except CrashLoopError as crash:
             self._life.fail(_FAULT, str(crash))
+            if not self._dispatcher.lanes:
+                self._life.begin_ending(_FAULT, grace=0)  # what is queued waits for nobody
 
     def _loss(self, child: Child, code: int) -> Loss:
         if child.role == Role.WORKER:

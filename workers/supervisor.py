@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 
 from scriptling.errors import ErrorCode, RpcError
 from workers.nursery import Kill, Nursery, Role, Spawn
@@ -101,7 +102,7 @@ class Supervisor:
     def died(self, name: str, now: float) -> Child | None:
         """Forget a dead child.
 
-        :raises CrashLoopError: too many of its role have died in a row before they were ready
+        :raises CrashLoopError: too many of its role have died in a row before they were ready; none is started any more
         """
         child = self.children.pop(name, None)
         self.unsettled.pop(name, None)
@@ -114,16 +115,19 @@ class Supervisor:
     def _note_failure(self, child: Child, now: float) -> None:
         failures = self._failures.setdefault(child.role, _Failures())
         failures.in_a_row += 1
-        if failures.in_a_row >= _MOST_FAILURES:
+        if failures.in_a_row == _MOST_FAILURES:
+            failures.not_before = inf
             raise CrashLoopError(
                 f"{failures.in_a_row} processes in a row died before they were ready as {child.role.name.lower()}; "
                 "the reason should stand above"
             )
-        failures.not_before = now + min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (failures.in_a_row - 1))
+        if failures.in_a_row < _MOST_FAILURES:
+            failures.not_before = now + min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (failures.in_a_row - 1))
 
     def hold_back(self, role: Role, now: float) -> None:
         """Start none of this role for a while, because it was not possible."""
-        self._failures.setdefault(role, _Failures()).not_before = now + _FIRST_PAUSE
+        failures = self._failures.setdefault(role, _Failures())
+        failures.not_before = max(failures.not_before, now + _FIRST_PAUSE)
 
     def may_start(self, role: Role, now: float) -> bool:
         """Whether a child of this role may be started now."""
@@ -132,7 +136,7 @@ class Supervisor:
 
     def next_start(self, now: float) -> float | None:
         """Return when a start that is held back may happen; None if none is."""
-        held_back = (each.not_before for each in self._failures.values() if each.not_before > now)
+        held_back = (each.not_before for each in self._failures.values() if now < each.not_before < inf)
         return min(held_back, default=None)
 
     def look(self, now: float) -> None:

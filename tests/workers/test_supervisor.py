@@ -113,6 +113,11 @@ def test_a_fault_at_every_start_ends_the_server_with_the_reason() -> None:
     setting.die_early(9)
     with pytest.raises(CrashLoopError, match="10 processes in a row died before they were ready as worker"):
         setting.die_early(1)
+    setting.die_early(5)  # those that were on their way; it is said once
+    assert not setting.supervisor.may_start(Role.WORKER, 1e9)
+    assert setting.supervisor.next_start(100.0) is None
+    setting.supervisor.hold_back(Role.WORKER, 100.0)
+    assert not setting.supervisor.may_start(Role.WORKER, 1e9)
 
 
 def test_a_child_that_was_told_to_stop_may_die_before_it_was_ready() -> None:
