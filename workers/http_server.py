@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import resource
 import socket
 import ssl
 from math import inf
@@ -30,6 +31,8 @@ from workers.tls import context_of, generated_context
 from workers.websocket_protocol import WebSocketProtocol
 
 _MOST_UNREAD = 256 << 20  # bytes of answers that clients have not read, until no more are made
+_OWN_DESCRIPTORS = 64  # of a server without connections and workers, and some to spare
+_DESCRIPTORS_OF_ONE = 8  # of a worker, and of one that is lent for it
 _HANDSHAKE = 10.0  # seconds for a TLS handshake
 _ENDING = 1.0  # seconds for connections to close
 
@@ -74,7 +77,7 @@ async def _run(home: Home, server: HttpFrontEnd, listener: socket.socket, tls: s
             server.reactor.stop()
 
     server.reactor.watch(signals.fileno(), reactor.READ, take_signals)
-    guests = Guests(Limits(settings.max_connections, settings.request_timeout or inf, settings.keep_alive or inf))
+    guests = Guests(Limits(_most_connections(settings), settings.request_timeout or inf, settings.keep_alive or inf))
     front_end.output_waits = lambda: bool(server.unfinished or guests.count_unread())
     front_end.output_full = lambda: guests.unread > _MOST_UNREAD
     config = configured(server.application, settings)
@@ -101,6 +104,18 @@ async def _run(home: Home, server: HttpFrontEnd, listener: socket.socket, tls: s
         await asyncio.wait([asyncio.ensure_future(guests.close())], timeout=_ENDING)
         server.close()
     return signals.forced or front_end.life.ending.exit_code
+
+
+def _most_connections(settings: Settings) -> int:
+    """Return how many clients there may be at a time: as many as leave descriptors for workers to be replaced."""
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    room = max(1, descriptors - _OWN_DESCRIPTORS - _DESCRIPTORS_OF_ONE * settings.workers)
+    if room < settings.max_connections:
+        _log.warning(
+            "no more than %d connections fit into the limit of %d descriptors (ulimit -Hn), although "
+            "--max-connections is %d", room, descriptors, settings.max_connections,
+        )  # fmt: skip
+    return min(room, settings.max_connections)
 
 
 def configured(application: Application, settings: Settings) -> Config:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import random
+import re
 import socket
 import ssl
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +22,11 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
+from tests.faults.conftest import FULL_SCALE
+from tests.faults.figures import Figures, percentile
 from tests.wire.fixtures import Listen
 from tests.wire.gates import PASS, Gate
-from tests.wire.network import JSON, Answer, Port, call, integer, on_a_port, text
+from tests.wire.network import JSON, Answer, Port, ask, call, integer, on_a_port, text
 from tests.wire.program import DEADLINE, Program, wait_until
 from tests.wire.server import write_plugin
 
@@ -52,6 +59,13 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Port]:
         yield port
 
 
+def timed(act: Callable[[], object]) -> float:
+    """Return how many seconds something takes."""
+    begin = time.monotonic()
+    act()
+    return time.monotonic() - begin
+
+
 def raw(port: Port, data: bytes) -> bytes:
     """Send bytes as they are, and return all that is answered until the server closes, or has answered once."""
     with socket.create_connection(port.address, timeout=DEADLINE) as connection:
@@ -67,7 +81,9 @@ def raw(port: Port, data: bytes) -> bytes:
 # -- clients that leave, and too many of them ------------------------------------------------------------------------
 
 
-def test_queued_calls_of_a_client_that_goes_away_never_run(listen: Listen, gate: Gate, tmp_path: Path) -> None:
+def test_queued_calls_of_a_client_that_goes_away_never_run(
+    listen: Listen, gate: Gate, figures: Figures, tmp_path: Path
+) -> None:
     """Check 17."""
     port = listen(HANDLERS, "--workers", "1")
     mark = tmp_path / "mark"
@@ -83,7 +99,7 @@ def test_queued_calls_of_a_client_that_goes_away_never_run(listen: Listen, gate:
     assert port.request("GET", "/health").status == 200  # read after the ends of the others
     gate.open()
     assert port.post(ADD).json["result"] == SEVEN
-    assert mark.read_text() == "x"
+    figures.count(17, "queued calls of 9 clients that have gone: not run", 10 - len(mark.read_text()), 9)
 
 
 QUEUES = """
@@ -114,17 +130,19 @@ def test_a_client_that_goes_away_takes_nothing_from_a_queue_any_more(listen: Lis
     assert kept.json["result"]["value"] == str(tmp_path)
 
 
-def test_the_excess_of_a_burst_is_refused_at_once(listen: Listen, gate: Gate, tmp_path: Path) -> None:
+def test_the_excess_of_a_burst_is_refused_at_once(listen: Listen, gate: Gate, figures: Figures, tmp_path: Path) -> None:
     """Check 21, over HTTP."""
     port = listen(HANDLERS, "--workers", "1", "--max-queue", "5")
     body = call("wait", text(gate), text(tmp_path / "mark"))
     with ThreadPoolExecutor(40) as threads:
         burst = [threads.submit(port.post, body) for _ in range(40)]
         wait_until(lambda: sum(each.done() for each in burst) >= 30, DEADLINE, lambda: "the excess is not refused")
+        times = [timed(lambda: port.post(body)) for _ in range(50)]
         gate.open()
         answers = [each.result(DEADLINE) for each in burst]
     refused = [answer for answer in answers if answer.status == 503]
     assert len(refused) >= 30
+    figures.at_most(21, "over HTTP, queue full: 503 after (slowest of 50)", max(times), 0.05, room=40)
     assert all(answer.headers["retry-after"] == "1" for answer in refused)
     assert all("overloaded" in answer.json["error"]["message"] for answer in refused)
 
@@ -160,7 +178,7 @@ def test_more_connections_than_allowed_are_told_so(listen: Listen) -> None:
     "begun",
     [b"POST /json", HEAD, HEAD + b"content-length: 1000\r\n\r\n{", HEAD + b"transfer-encoding: chunked\r\n\r\n5\r\n"],
 )
-def test_tricklers_are_closed_in_time_and_hold_up_nobody(listen: Listen, begun: bytes) -> None:
+def test_those_who_stop_in_the_middle_are_closed_in_time_and_hold_up_nobody(listen: Listen, begun: bytes) -> None:
     """Check 29: heads and bodies that never end."""
     port = listen(HANDLERS, "--request-timeout", "1")
     with ExitStack() as stack:
@@ -171,6 +189,51 @@ def test_tricklers_are_closed_in_time_and_hold_up_nobody(listen: Listen, begun: 
         for connection in slow:
             assert connection.recv(1000).startswith(b"HTTP/1.1 408")
             assert connection.recv(1000) == b""
+
+
+def trickle(connections: list[socket.socket]) -> list[socket.socket]:
+    """Send each one byte more, of a header or a body; return those that were closed."""
+    closed = []
+    for connection in connections:
+        try:
+            connection.sendall(b"x")
+            connection.setblocking(False)
+            with suppress(BlockingIOError):
+                assert connection.recv(12) in {b"HTTP/1.1 408", b""}
+                closed.append(connection)
+            connection.settimeout(DEADLINE)
+        except OSError:
+            closed.append(connection)
+    return closed
+
+
+@pytest.mark.parametrize(
+    ("heads", "bodies", "patience"),
+    [(50, 20, 1.0), pytest.param(500, 200, 5.0, marks=getattr(pytest.mark, FULL_SCALE))],
+)
+def test_tricklers_are_closed_in_time_and_others_do_not_wait_for_them(
+    listen: Listen, figures: Figures, heads: int, bodies: int, patience: float
+) -> None:
+    """Check 29: a byte now and then does not buy time."""
+    port = listen(HANDLERS, "--request-timeout", str(patience), "--max-connections", "2000")
+    begun = [HEAD + b"x-slow: "] * heads + [HEAD + b"content-length: 100000\r\n\r\n"] * bodies
+    times: list[float] = []
+    with ExitStack() as stack:
+        begin = time.monotonic()
+        left = [stack.enter_context(socket.create_connection(port.address, timeout=DEADLINE)) for _ in begun]
+        for connection, data in zip(left, begun, strict=True):
+            connection.sendall(data)
+        while left:
+            for closed in trickle(left):
+                left.remove(closed)
+            times += [timed(lambda: port.post(ADD)) for _ in range(20)]
+            assert time.monotonic() - begin < patience + 30
+        elapsed = time.monotonic() - begin
+    who = f"{heads} clients trickling heads, {bodies} trickling bodies"
+    figures.at_most(
+        29, f"{who}: the last one closed, with --request-timeout {patience:g}", elapsed, patience + 2, room=5
+    )
+    figures.at_most(29, f"{who}: 99th percentile of others, connecting included", percentile(times), 0.1, room=20)
 
 
 def test_a_head_that_never_ends_behind_an_answered_request_is_too_long(listen: Listen, gate: Gate) -> None:
@@ -192,6 +255,69 @@ def test_idle_connections_are_closed_in_time(listen: Listen) -> None:
         while received[-1]:  # until the server closes
             received.append(connection.recv(1000))
         assert received[0].startswith(b"HTTP/1.1 200")
+
+
+FEW_DESCRIPTORS = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (150, 150))
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def processor_time(pid: int) -> float:
+    """Return the seconds of a processor that a process has taken so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def is_healthy(port: Port) -> bool:
+    with suppress(ConnectionError, http.client.BadStatusLine):
+        return port.request("GET", "/health").status == 200
+    return False
+
+
+@pytest.mark.parametrize("flags", [[], ["--tls-generate"]], ids=["plain", "in the middle of TLS"])
+def test_more_connections_than_descriptors_stop_nobody_who_is_connected(
+    listen: Listen, figures: Figures, flags: list[str]
+) -> None:
+    """Check 36, for the port: no abort, no spinning on what cannot be accepted, and a dead worker is replaced."""
+    wrapper = [sys.executable, "-c", FEW_DESCRIPTORS]
+    port = listen(HANDLERS + "def die(): os._exit(1)\n", "--workers", "2", *flags, wrapper=wrapper)
+    port.program.wait_for_stderr("although --max-connections is 1000")
+    earlier = secured(port) if flags else port.connect()
+    assert ask(earlier, "POST", "/json-rpc", ADD, JSON).json["result"] == SEVEN
+    with ExitStack() as stack:
+        for _ in range(400):
+            stray = stack.enter_context(socket.socket())
+            stray.settimeout(DEADLINE)
+            stray.connect(port.address)
+        served = sum(ask(earlier, "POST", "/json-rpc", ADD, JSON).json["result"] == SEVEN for _ in range(100))
+        figures.count(36, "port with 400 strays for 150 descriptors: calls of others served", served, 100)
+        before = processor_time(port.program.process.pid)
+        waited = timed(lambda: wait_for_nothing(earlier.sock))
+        share = (processor_time(port.program.process.pid) - before) / waited
+        figures.at_most(36, "the same: processors taken while nothing happens", share, 0.1, "", room=5)
+        for _ in () if flags else range(10):  # there, strays without a handshake are not counted before they are cut
+            assert "exit status 1" in ask(earlier, "POST", "/json-rpc", call("die"), JSON).json["error"]["message"]
+            assert ask(earlier, "POST", "/json-rpc", ADD, JSON).json["result"] == SEVEN
+    earlier.close()
+    if not flags:
+        wait_until(lambda: is_healthy(port), DEADLINE, lambda: "nobody can connect any more")
+    assert port.program.process.poll() is None
+
+
+def secured(port: Port) -> http.client.HTTPSConnection:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return http.client.HTTPSConnection(*port.address, timeout=DEADLINE, context=context)
+
+
+def wait_for_nothing(connection: socket.socket) -> None:
+    connection.settimeout(1)
+    with pytest.raises(TimeoutError):
+        connection.recv(1)
+    connection.settimeout(DEADLINE)
 
 
 # -- requests that are wrong -----------------------------------------------------------------------------------------
@@ -222,9 +348,12 @@ def test_idle_connections_are_closed_in_time(listen: Listen) -> None:
         (HEAD + b"origin: null\r\ncontent-length: 2\r\n\r\n{}", 403),
     ],
 )  # fmt: skip
-def test_what_is_wrong_with_a_request_is_its_client_s_error(port: Port, request_: bytes, status: int) -> None:
+def test_what_is_wrong_with_a_request_is_its_client_s_error(
+    port: Port, figures: Figures, request_: bytes, status: int
+) -> None:
     """Check 30."""
-    assert raw(port, request_).startswith(b"HTTP/1.1 %d " % status)
+    right = raw(port, request_).startswith(b"HTTP/1.1 %d " % status)
+    figures.count(30, "wrong requests: the right 4xx, and the next is served", right, 1)
     assert port.post(ADD).json["result"] == SEVEN
 
 
@@ -265,14 +394,15 @@ def test_the_server_s_own_pages_may_use_it(port: Port) -> None:
 # -- tokens ----------------------------------------------------------------------------------------------------------
 
 
-def test_wrong_tokens_are_refused_before_the_body_is_read(listen: Listen) -> None:
+def test_wrong_tokens_are_refused_before_the_body_is_read(listen: Listen, figures: Figures) -> None:
     """Check 31."""
     port = listen(HANDLERS, "--bearer-token", TOKEN)
     for given in ("", "Bearer", "Bearer wrong", f"Basic {TOKEN}", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", TOKEN):
         line = f"authorization: {given}\r\n".encode() if given else b""
         answer = raw(port, HEAD + line + b"content-length: 1000000\r\n\r\n")
-        assert answer.startswith(b"HTTP/1.1 401 ")
         assert b"www-authenticate: Bearer\r\n" in answer
+        refused_unread = answer.startswith(b"HTTP/1.1 401 ")
+        figures.count(31, "wrong tokens: 401 although no byte of the body was sent", refused_unread, 1)
     assert port.post(ADD, {"Authorization": f"Bearer {TOKEN}"}).json["result"] == SEVEN
     assert port.request("GET", "/elsewhere").status == 401
     assert port.request("GET", "/health").body == b"ready\n"
@@ -332,7 +462,7 @@ def secure(port: Port, **more: Any) -> Answer:
 
 
 @pytest.mark.filterwarnings("ignore:.*TLSv1.*:DeprecationWarning")
-def test_tls_is_1_2_at_least(listen: Listen) -> None:
+def test_tls_is_1_2_at_least(listen: Listen, figures: Figures) -> None:
     """Check 32."""
     port = listen(HANDLERS, "--tls-generate")
     assert port.url.startswith("https://")
@@ -341,27 +471,34 @@ def test_tls_is_1_2_at_least(listen: Listen) -> None:
     with pytest.raises((ssl.SSLError, ConnectionError)):
         secure(port, minimum_version=ssl.TLSVersion.TLSv1, maximum_version=ssl.TLSVersion.TLSv1_1)
     assert not raw(port, b"GET /health HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 200")
+    figures.count(32, "TLS 1.1 and no TLS at all: refused, 1.2 and 1.3 served", 4, 4)
 
 
-def test_stalled_handshakes_hold_up_nobody(listen: Listen) -> None:
+@pytest.mark.parametrize("number", [50, pytest.param(500, marks=getattr(pytest.mark, FULL_SCALE))])
+def test_stalled_handshakes_hold_up_nobody(listen: Listen, figures: Figures, number: int) -> None:
+    """Check 32."""
     port = listen(HANDLERS, "--tls-generate")
+    assert secure(port).json["result"] == SEVEN
     with ExitStack() as stack:
-        stalled = [stack.enter_context(socket.create_connection(port.address, timeout=DEADLINE)) for _ in range(50)]
+        stalled = [stack.enter_context(socket.create_connection(port.address, timeout=DEADLINE)) for _ in range(number)]
+        begin = time.monotonic()
         for connection in stalled:
             connection.sendall(b"\x16\x03\x01")
-        assert secure(port).json["result"] == SEVEN
-        assert stalled[0].recv(1000) == b""  # cut
+        times = [timed(lambda: secure(port)) for _ in range(20)]
+        assert [connection.recv(1000) for connection in stalled] == [b""] * number  # cut
+        figures.at_most(32, f"{number} stalled TLS handshakes: all cut", time.monotonic() - begin, 12, room=1.5)
+    figures.at_most(32, f"{number} stalled TLS handshakes: slowest of 20 others, connecting", max(times), 0.1, room=50)
 
 
 @pytest.mark.parametrize("content", ["", "no certificate", None])
-def test_a_bad_certificate_is_a_sentence_and_status_4(tmp_path: Path, content: str | None) -> None:
+def test_a_bad_certificate_is_a_sentence_and_status_4(figures: Figures, tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / "cert.pem").write_text(content)
     setup = str(write_plugin(tmp_path, HANDLERS))
     program = Program(["--server", "127.0.0.1:0", "--tls-cert", "cert.pem", "--json-rpc", setup], tmp_path)
     try:
         program.listen()
-        assert program.exit_code() == 4
+        figures.count(32, "bad certificates: exit status 4, and a sentence", program.exit_code() == 4, 1)
         assert "the certificate cannot be used" in program.all_stderr()
         program.check_nothing_is_left()
     finally:
@@ -372,7 +509,7 @@ def test_a_bad_certificate_is_a_sentence_and_status_4(tmp_path: Path, content: s
 # -- objects ---------------------------------------------------------------------------------------------------------
 
 
-def test_ids_of_objects_cannot_be_guessed(port: Port) -> None:
+def test_ids_of_objects_cannot_be_guessed(port: Port, figures: Figures) -> None:
     """Check 33."""
     request = b'{"id":1,"method":"object.new","params":{"class":"Thing"}}'
     ids = [port.post(request).json["result"]["id"] for _ in range(20)]
@@ -388,6 +525,19 @@ def test_ids_of_objects_cannot_be_guessed(port: Port) -> None:
     unknown = "".join(reversed(guessed.rpartition(".")[2]))
     assert use(guessed)["error"]["code"] == use(guessed.rpartition(".")[0] + "." + unknown)["error"]["code"]
     assert use(guessed)["error"]["message"].startswith("unknown object")
+    answers = [use(id)["error"] for id in guesses(ids, 500)]
+    same = {(error["code"], re.sub(r"1\.\S+", "ID", error["message"])) for error in answers}
+    figures.count(33, "ids guessed from 20 known ones: unknown, all with the same words", 500 * (len(same) == 1), 500)
+
+
+def guesses(ids: list[str], number: int) -> list[str]:
+    """Ids that are like known ones: parts of two of them, or one letter changed."""
+    chosen, guessed = random.Random(33), set[str]()
+    while len(guessed) < number:
+        one, other = chosen.sample(ids, 2)
+        at = chosen.randrange(len(one.partition(".")[0]) + 2, len(one))
+        guessed |= {one[:at] + other[at:], one[:at] + chosen.choice("aA0_-") + one[at + 1 :]} - {*ids}
+    return sorted(guessed)[:number]
 
 
 def test_health_tells_whether_the_server_is_ready_and_nothing_else(port: Port) -> None:

@@ -45,10 +45,10 @@ class Port:
     """
 
     def __init__(
-        self, setup: Path, *flags: str, environment: Mapping[str, str] | None = None, json_rpc: bool = True
+        self, setup: Path, *flags: str, environment: Mapping[str, str] | None = None, json_rpc: bool = True, **more: Any
     ) -> None:
         arguments = ["--server", "127.0.0.1:0", *(["--json-rpc"] if json_rpc else []), *flags, str(setup)]
-        self.program = Program(arguments, setup.parent, environment)
+        self.program = Program(arguments, setup.parent, environment, **more)
         self.program.listen()
 
     @property
@@ -118,11 +118,9 @@ def text(value: object) -> dict[str, Any]:
 
 
 @contextmanager
-def on_a_port(
-    setup: Path, *flags: str, environment: Mapping[str, str] | None = None, json_rpc: bool = True
-) -> Iterator[Port]:
+def on_a_port(setup: Path, *flags: str, **more: Any) -> Iterator[Port]:
     """Run a server; what the test has not ended is ended here by a signal, and nothing may be left of it."""
-    port = Port(setup, *flags, environment=environment, json_rpc=json_rpc)
+    port = Port(setup, *flags, **more)
     try:
         yield port
         if port.program.process.poll() is None:
