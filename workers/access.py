@@ -49,7 +49,7 @@ class Access:
         preflight = False
         for name, value in scope["headers"]:
             if name == b"host":
-                host = value
+                host = value if host is None else b""
             elif name == b"origin":
                 origin = value
             elif name == b"authorization":

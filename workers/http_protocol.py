@@ -4,7 +4,8 @@ uvicorn parses (httptools), answers and keeps alive. Added here, at its seams:
 
 * requests of ``/json-rpc`` go to :class:`~workers.http_calls.PostedCalls` without a task, events and two writes for
   each, which is most of what a small call costs;
-* no more than so many connections, and no more than so many bytes of head in one request;
+* no more than so many connections, and no more than so many bytes of head or trailers in one request;
+* an upgrade to what is not spoken here is not made, and its request is one like others, body included;
 * a deadline for the head of a request, one for its body that grows with what has come, so that a slow sender is told
   from a trickling one, one for the next request, and one for whoever does not read its answer.
 
@@ -20,6 +21,7 @@ from enum import IntEnum
 from functools import partial
 from typing import Any, cast
 
+import httptools
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
@@ -34,6 +36,7 @@ _SLOWEST = 1 << 14  # bytes a second of a body, once its first seconds are over
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 _HEAD_TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+_INVALID = "Invalid HTTP request received."
 _TOO_LATE = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
@@ -123,6 +126,7 @@ class Protocol(HttpToolsProtocol):
         self._since = 0.0  # of this stage
         self._received = 0  # bytes in this stage, without those that came together with its beginning
         self._piece = 0  # bytes in what has come last
+        self._unclaimed = 0  # bytes of head, trailers and the like since a message or a part of its body began
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take in a client, if there is room for one more."""
@@ -132,31 +136,56 @@ class Protocol(HttpToolsProtocol):
             self._give_up(_BUSY)
 
     def data_received(self, data: bytes) -> None:
-        """Take in bytes, unless a head has too many."""
-        if self.transport.is_closing():
-            return
+        """Take in bytes, unless too many come that are of no body."""
         self._piece = len(data)
         self._received += self._piece
-        super().data_received(data)
-        if self._stage == Stage.HEAD and self._received > _LONGEST_HEAD:
+        self._unclaimed += self._piece
+        while data and not self.transport.is_closing():
+            data = self._feed(data)
+        if self._unclaimed > _LONGEST_HEAD and not self.transport.is_closing():
             self._give_up(_HEAD_TOO_LONG)
+
+    def _feed(self, data: bytes) -> bytes:
+        """Parse bytes, and return those that are to be parsed now."""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._should_upgrade():
+                self.handle_websocket_upgrade()
+            elif self.parser.get_method() != b"CONNECT":
+                return self._stay(data[upgrade.args[0] :])
+            else:
+                self.send_400_response(_INVALID)
+        except httptools.HttpParserError:
+            self.send_400_response(_INVALID)
+        return b""
+
+    def _stay(self, rest: bytes) -> bytes:
+        """Return a request that asks for an upgrade as one that does not; the parser has not looked for its body."""
+        first = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        kept = [b"%b: %b\r\n" % each for each in self.headers if each[0] not in {b"connection", b"upgrade"}]
+        self.parser = httptools.HttpRequestParser(self)
+        return b"".join((first, *kept, b"\r\n", rest))
 
     def on_message_begin(self) -> None:
         """Begin to wait for a head."""
         super().on_message_begin()
         self._enter(Stage.HEAD)
+        self._unclaimed = 0
 
     def on_headers_complete(self) -> None:
         """Begin to wait for a body.
 
         :raises ValueError: the head is too long; the parser stops, and tells :meth:`send_400_response`
         """
-        if max(self._received, self._piece) > _LONGEST_HEAD and _size(self.url, self.headers) > _LONGEST_HEAD:
+        if max(self._unclaimed, self._piece) > _LONGEST_HEAD and _size(self.url, self.headers) > _LONGEST_HEAD:
             self._give_up(_HEAD_TOO_LONG)
             raise ValueError("the head is too long")
-        if not (self.parser.should_upgrade() and self._should_upgrade()):
+        if not self.parser.should_upgrade():
             self._enter(Stage.BODY)
-        super().on_headers_complete()
+            super().on_headers_complete()
+        elif self._should_upgrade():
+            super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Say that a request cannot be parsed, unless something better has been said already."""
@@ -165,6 +194,8 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Begin to wait for the server itself."""
+        if self.parser.should_upgrade():
+            return
         super().on_message_complete()
         if self._stage == Stage.BODY:
             self._enter(Stage.ANSWER)
@@ -173,6 +204,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Take in a piece of a body."""
+        self._unclaimed = 0
         super().on_body(body)
         if self._calls is not None:
             self.flow.resume_reading()
@@ -257,10 +289,15 @@ class Protocol(HttpToolsProtocol):
         if self._stage == Stage.IDLE:
             if now - self._since > self._limits.idle:
                 self.transport.close()
-        elif self._stage != Stage.ANSWER and not self.flow.read_paused:
+        elif self._stage != Stage.ANSWER and not self.flow.read_paused and not self._owes_answer():
             allowed = self._limits.request + (self._received / _SLOWEST if self._stage == Stage.BODY else 0)
             if now - self._since > allowed:
                 self._give_up(_TOO_LATE)
+
+    def _owes_answer(self) -> bool:
+        """Whether the request before the one whose head comes has not been answered."""
+        latest = cast(RequestResponseCycle | None, self.cycle)
+        return self._stage == Stage.HEAD and latest is not None and not latest.response_complete
 
     def _give_up(self, last_words: bytes) -> None:
         if self._stage != Stage.ANSWER:

@@ -125,6 +125,7 @@ def configured(application: Application, settings: Settings) -> Config:
         logger.handlers[:] = logging.getLogger("scriptling").handlers
         logger.propagate = False
         logger.setLevel(logging.ERROR)  # a warning for each malformed request would be a gift to whoever sends them
+        logger.addFilter(_is_no_client_s_fault)
     config = Config(
         application,
         interface="asgi3",
@@ -140,3 +141,8 @@ def configured(application: Application, settings: Settings) -> Config:
     )
     config.load()
     return config
+
+
+def _is_no_client_s_fault(record: logging.LogRecord) -> bool:
+    """Whether a record of uvicorn's is more than what a client has caused and been told of."""
+    return not str(record.msg).startswith("Invalid UTF-8")

@@ -1,4 +1,8 @@
-"""uvicorn's WebSocket protocol, with patience for hosts that it does not read from itself."""
+"""uvicorn's WebSocket protocol, with bounds for peers that send much in small pieces, and patience for others.
+
+Taken in is a slice at a time, so that thousands of tiny frames hold up nobody; a message of many fragments takes as
+much memory as its bytes; and a peer that reads nothing gets no more pings and pongs.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,84 @@ from typing import Any
 
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
+
+_SLICE = 1 << 14  # bytes
+_TURN = 0.005  # seconds for which slices are taken in before others have their turn
+_MOST_UNREAD = 1 << 16  # bytes that a peer has not read, until its pings are not answered
+_NO_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
     """One connection."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._backlog = bytearray()
+        self._whole = bytearray()  # of the message whose fragments are coming
+        self._next: asyncio.Handle | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Take in bytes: now, or when it is their turn."""
+        if self._backlog or len(data) > _SLICE:
+            self._backlog += data
+            self._go_on()
+        else:
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            self.transport.write(_NO_HANDSHAKE)
+            self.transport.close()
+
+    def _go_on(self) -> None:
+        """Take in what has come, until others have waited long enough or the application has something to do."""
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+        end = self.loop.time() + _TURN
+        while self._backlog and not self.read_paused and not self.transport.is_closing() and self.loop.time() < end:
+            piece = bytes(self._backlog[:_SLICE])
+            del self._backlog[:_SLICE]
+            self._take(piece)
+        if self.read_paused or self.transport.is_closing():
+            return
+        if self._backlog:
+            self.transport.pause_reading()
+            self._next = self.loop.call_soon(self._go_on)
+        else:
+            self.transport.resume_reading()
+
+    async def receive(self) -> Any:
+        """Return the next event, and go on reading when there are no more."""
+        message = await self.queue.get()
+        if self.read_paused and self.queue.empty():
+            self.read_paused = False
+            self._go_on()
+        return message
+
+    def handle_cont(self, event: Frame) -> None:
+        """Take in a fragment; as a list of them, as it is kept otherwise, tiny ones take many times their size."""
+        self._whole += b"".join(self.frames) + event.data
+        self.frames = []
+        if event.fin:
+            self.frames = [bytes(self._whole)]
+            self._whole = bytearray()
+            self.send_receive_event_to_app()
+
+    def handle_ping(self) -> None:
+        """Answer a ping, unless earlier answers have not been read: the protocol lets these stand for it."""
+        pong = b"".join(self.conn.data_to_send())
+        if self.transport.get_write_buffer_size() < _MOST_UNREAD:
+            self.transport.write(pong)
+
+    def send_keepalive_ping(self) -> None:
+        """Ask for a sign of life, unless the peer has enough to read: whether it does so is looked at elsewhere."""
+        if self.transport.get_write_buffer_size():
+            self.schedule_ping()
+        else:
+            super().send_keepalive_ping()
 
     def keepalive_timeout(self) -> None:
         """Give up a peer that did not answer a ping, unless its answer may lie unread behind its messages."""
