@@ -25,6 +25,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 MOST_BYTES = 256 << 20  # of all values in queues
+MOST_OF_ONE = 64 << 20  # bytes of one value
 MOST_NAMES = 100_000  # queues and wait groups that are not as new
 MOST_CLOSED = 10_000  # queues of which nothing is left but that they are closed
 _MOST_HOLDERS = 10_000  # of one wait group, until it is forgotten who has added what first

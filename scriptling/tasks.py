@@ -12,6 +12,8 @@ from scriptling.errors import RpcError
 from scriptling.protocol.jsonrpc import encode_error_object
 from scriptling.registry import Handler
 
+MOST_ARGUMENTS = 64 << 20  # bytes
+
 
 class TaskSpec(msgspec.Struct, array_like=True, frozen=True):
     """A task that is to run.
@@ -65,12 +67,18 @@ def pack_arguments(call: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     """Return the arguments as bytes.
 
     :raises NotCopyableError: one of them cannot be passed; the text names it
+    :raises ValueError: they take more than 64 MiB
     """
     for index, value in enumerate(args):
         copies.check(value, f"args[{index}] of {call}")
     for name, value in kwargs.items():
         copies.check(value, f"{name}= of {call}")
-    return copies.pack([list(args), kwargs], call)
+    packed = copies.pack([list(args), kwargs], call)
+    if len(packed) > MOST_ARGUMENTS:
+        raise ValueError(
+            f"{call}: {len(packed)} bytes of arguments are more than the {MOST_ARGUMENTS} that may be passed"
+        )
+    return packed
 
 
 def failed(error: RpcError) -> Outcome:

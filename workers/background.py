@@ -51,12 +51,22 @@ class Ledger(Generic[W]):
     """Every task that is to run, runs, or has a result to tell.
 
     :param settle: takes a waiter and the outcome that it has waited for
-    :param most: how many may run at once
+    :param most: how many may run at once, without those that wait for others
+    :param waits: whether a process waits for others
+    :param most_waiting: how many of those that wait are not counted
     """
 
-    def __init__(self, settle: Callable[[W, Outcome], None], most: int) -> None:
+    def __init__(
+        self,
+        settle: Callable[[W, Outcome], None],
+        most: int,
+        waits: Callable[[str], bool] = lambda child: False,
+        most_waiting: int = 0,
+    ) -> None:
         self._settle = settle
         self._most = most
+        self._waits = waits
+        self._most_waiting = most_waiting
         self._last_id = 0
         self._tasks: dict[int, Task[W]] = {}
         self._queue: deque[Task[W]] = deque()
@@ -84,7 +94,13 @@ class Ledger(Generic[W]):
     @property
     def next(self) -> Task[W] | None:
         """The task whose turn it is; None if there is none, or as many run as may."""
-        return self._queue[0] if self._queue and len(self.running) < self._most else None
+        return self._queue[0] if self._queue and self._has_room else None
+
+    @property
+    def _has_room(self) -> bool:
+        """Whether one more may run: those that wait may wait for the very tasks that are queued."""
+        surplus = len(self.running) - self._most
+        return surplus < 0 or surplus < min(sum(map(self._waits, self.running)), self._most_waiting)
 
     def begin(self, child: str) -> None:
         """Note that a process has been started for :attr:`next`."""

@@ -63,7 +63,7 @@ class Staff:
         self._dispatcher = dispatcher
         self._life = life
         self.relay = _make_relay(home, dispatcher, hub.relay.send, life.log_to)
-        self.tasks = TaskLink(self.relay, self._send, settings.max_tasks)
+        self.tasks = TaskLink(self.relay, self._send, settings.max_tasks, settings.max_parked)
         self.relay.responders |= {Want.SYNC: SyncResponder(self.relay, self.pool.received), Want.TASK: self.tasks}
         self._children: dict[bytes, Child] = {}
         life.recall = self._recall

@@ -17,6 +17,8 @@ from workers.pool import describe_end
 from workers.relay import Loss, Question, Relay
 from workers.supervisor import Child
 
+_MOST_NAMED = 5  # tasks that one line of the log names
+
 _log = logging.getLogger("scriptling.tasks")
 
 
@@ -25,12 +27,13 @@ class TaskLink:
 
     :param send: takes a child's name and a frame
     :param most: tasks that may run at once
+    :param most_waiting: tasks that may wait for others besides
     """
 
-    def __init__(self, relay: Relay, send: Callable[[str, bytes], None], most: int) -> None:
+    def __init__(self, relay: Relay, send: Callable[[str, bytes], None], most: int, most_waiting: int) -> None:
         self._relay = relay
         self._send = send
-        self._ledger: Ledger[Question] = Ledger(self._settle, most)
+        self._ledger: Ledger[Question] = Ledger(self._settle, most, lambda child: bool(relay.of(child)), most_waiting)
         self._stopping = False
         self._signalled: dict[str, signal.Signals] = {}
 
@@ -123,8 +126,13 @@ class TaskLink:
             return
         self._stopping = True
         error = RpcError(ErrorCode.SHUTTING_DOWN, "the plugin has shut down before it was this task's turn")
-        for task in self._ledger.refuse_queued(error):
-            _log.warning("the task %s has not been begun", task.spec.name)
+        if refused := self._ledger.refuse_queued(error):
+            names = ", ".join(sorted({task.spec.name for task in refused})[:_MOST_NAMED])
+            _log.warning(
+                "%s not been begun, such as %s",
+                "1 task has" if len(refused) == 1 else f"{len(refused)} tasks have",
+                names,
+            )
         for name in self._ledger.running:
             self._send(name, frames.encode(Stop()))
 

@@ -19,7 +19,7 @@ from scriptling.runtime.processes import Process, ProcessDiedError
 from scriptling.tasks import decode_outcome, decode_spec, encode_outcome, failed
 
 _MOST_TASKS = 64  # that run at once, as with a server
-
+_MOST_WAITING = 1000  # tasks that wait for others, besides
 _MOST_QUEUED = 10_000  # tasks that wait for their turn
 _MOST_KEPT = 10_000  # tasks whose result has not been told
 
@@ -81,23 +81,28 @@ class Local:
     ) -> bytes:
         if operation == "task.start":
             return self._start(params)
-        if operation == "task.wait":
-            return self._wait_for_task(target, patience)
         waiter, what = _Waiter(), f"{operation} of {target!r}"
+        task = self._tasks.get(target, _FORGOTTEN) if operation == "task.wait" else None
+        awaited = task or waiter
         with self._mutex:
             others = self._waiting.get(holder) if holder else set()
             if others is None:
                 raise PluginTimeout(f"{what}: the process that has asked is gone")
-            others.add(waiter)
-            self._meeting.ask(waiter, operation, target, _decode(params), holder)
+            if task is None:
+                self._meeting.ask(waiter, operation, target, _decode(params), holder)
+            if not awaited.settled.is_set():
+                others.add(waiter)
+                self._begin()
         try:
-            self._wait(waiter, what, patience)
+            self._wait(awaited, what, patience)
         except BaseException:
             self._withdraw(waiter, operation, target)
             raise
         finally:
             others.discard(waiter)
-        return waiter.answer
+        if task is not None:
+            self._tasks.pop(target, None)  # whoever has asked keeps it
+        return awaited.answer
 
     def _wait(self, waiter: _Waiter, what: str, patience: float | None) -> None:
         if not waiter.settled.wait(patience):
@@ -115,33 +120,36 @@ class Local:
 
     # Tasks
 
-    def _wait_for_task(self, number: str, patience: float | None) -> bytes:
-        waiter = self._tasks.get(number, _FORGOTTEN)
-        if not waiter.settled.wait(patience):
-            raise PluginTimeout(f"task {number}: it has not ended within the time that was given")
-        self._tasks.pop(number, None)  # whoever has asked keeps it
-        return waiter.answer
-
     def _start(self, spec: bytes) -> bytes:
         number, job = str(next(self._numbers)), _Job(spec, [*sys.path], _Waiter())
         with self._mutex:
             if len(self._queued) >= _MOST_QUEUED:
                 text = f"the task {decode_spec(spec).name!r} cannot be queued: {_MOST_QUEUED} tasks wait for their turn"
                 raise PluginCallError(text, ErrorCode.OVERLOADED)
-            if self._runners < _MOST_TASKS:
-                threading.Thread(target=self._run_all, name=f"tasks-{number}", daemon=True).start()
-                self._runners += 1
             self._queued.append(job)
+            self._begin()
         self._tasks[number] = job.waiter
         if len(self._tasks) > _MOST_KEPT + _MOST_QUEUED:
             del self._tasks[next(iter(self._tasks))]
         return number.encode()
 
+    @property
+    def _room(self) -> int:
+        """How many more may run: those that wait are not counted, because they may wait for tasks that are queued."""
+        waiting = sum(map(bool, self._waiting.values()))
+        return _MOST_TASKS + min(waiting, _MOST_WAITING) - self._runners
+
+    def _begin(self) -> None:
+        """Run one task more if there is one and it may run."""
+        if self._queued and self._room > 0:
+            threading.Thread(target=self._run_all, name="tasks", daemon=True).start()
+            self._runners += 1
+
     def _run_all(self) -> None:
         """Run one task after the other, until none waits for its turn."""
         while True:
             with self._mutex:
-                if not self._queued:
+                if not self._queued or self._room < 0:
                     self._runners -= 1
                     return
                 job = self._queued.popleft()

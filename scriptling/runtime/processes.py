@@ -118,7 +118,9 @@ class Process:
             if fd != self._socket.fileno():
                 self._read_output()
                 continue
-            data = self._socket.recv(1 << 16)
+            data = b""
+            with suppress(ConnectionResetError):  # it has died before it had read everything
+                data = self._socket.recv(1 << 16)
             if not data:
                 raise ProcessDiedError(self.describe_end())
             self._received += data

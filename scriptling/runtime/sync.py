@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from scriptling import copies
-from scriptling.rendezvous import Params, Status
+from scriptling.rendezvous import MOST_OF_ONE, Params, Status
 from scriptling.runtime import context
 from scriptling.runtime.patience import checked_timeout
 
@@ -153,9 +153,13 @@ class Queue(_Named):
         :raises TimeoutError: it stayed full
         :raises QueueClosed: it was closed
         :raises TypeError: the value cannot be copied; the text says where in it
+        :raises ValueError: it takes more than 64 MiB
         :raises RuntimeError: all queues together hold as much as they may
         """
-        self._ask("queue.put", Params(self._maxsize, copies.pack(value, "value", copies.WITH_BYTES)), timeout)
+        packed = copies.pack(value, "value", copies.WITH_BYTES)
+        if len(packed) > MOST_OF_ONE:
+            raise ValueError(f"{self!r}.put(): {len(packed)} bytes are more than the {MOST_OF_ONE} of one item")
+        self._ask("queue.put", Params(self._maxsize, packed), timeout)
 
     def get(self, timeout: float | None = None) -> Any:
         """Remove the oldest item and return it; wait while there is none.

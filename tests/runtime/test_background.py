@@ -177,6 +177,28 @@ def test_threads_are_as_many_as_tasks_that_run_at_once(tmp_path: Path) -> None:
     assert done.stdout == "True [0, 1, 2, 3, 4, 5]\n", done.stderr
 
 
+def test_tasks_that_wait_for_tasks_leave_them_their_turn(tmp_path: Path) -> None:
+    (tmp_path / "lib.py").write_text(
+        "import scriptling.runtime as runtime\n"
+        "def descend(depth):\n"
+        "    return 1 + runtime.background('next', 'lib.descend', depth - 1).get() if depth else 0\n"
+    )
+    done = run(
+        tmp_path,
+        """
+        import scriptling.runtime.local as local
+        local._MOST_TASKS = 2
+        def put(): sync.Queue("jobs").put("item")
+        def take(): return sync.Queue("jobs").get()
+        print(runtime.background("first", "lib.descend", 5).get(40))
+        takers = [runtime.background("take", "take") for _ in range(3)]
+        putters = [runtime.background("put", "put") for _ in range(3)]
+        print([taker.get(40) for taker in takers])
+        """,
+    )
+    assert done.stdout == "5\n['item', 'item', 'item']\n", done.stderr
+
+
 def test_a_script_that_ends_says_nothing_of_tasks_that_end_with_it(tmp_path: Path) -> None:
     done = run(
         tmp_path,

@@ -125,6 +125,17 @@ def test_a_sandbox_that_ends_itself_is_an_error(box: Sandbox) -> None:
     assert "killed by signal 11 (SIGSEGV)" in box.error()
 
 
+def test_a_sandbox_that_dies_with_a_request_unread_is_an_error_and_none_is_raised(box: Sandbox) -> None:
+    box.exec("import os, signal; pid = os.getpid()")
+    pid = box.get("pid")
+    os.kill(pid, signal.SIGSTOP)
+    killer = threading.Timer(0.2, os.kill, (pid, signal.SIGKILL))
+    killer.start()
+    box.exec("x = 1")
+    killer.join()
+    assert "killed by signal 9 (SIGKILL)" in box.error()
+
+
 def test_nothing_is_left_when_the_object_is_gone() -> None:
     box = sandbox.create()
     box.exec("import os, subprocess; pids = [os.getpid(), subprocess.Popen(['sleep', '1000']).pid]")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import scriptling.runtime as runtime
 from scriptling.runtime import context, sync
 from scriptling.runtime.sync import Atomic, Queue, QueueClosed, Shared, WaitGroup
 
@@ -145,3 +146,12 @@ def test_what_is_refused_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RuntimeError, match="'jobs' is too many"):
         Queue("jobs").put(1)
     assert sync.__all__
+
+
+def test_an_item_and_arguments_have_a_largest_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sync, "MOST_OF_ONE", 1000)
+    monkeypatch.setattr("scriptling.tasks.MOST_ARGUMENTS", 1000)
+    with pytest.raises(ValueError, match=r"put\(\): 20.. bytes are more than the 1000 of one item"):
+        Queue("jobs").put("x" * 2000)
+    with pytest.raises(ValueError, match=r"20.. bytes of arguments are more than the 1000"):
+        runtime.background("task", print, "x" * 2000)

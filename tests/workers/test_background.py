@@ -44,6 +44,26 @@ def test_tasks_are_begun_in_their_order_and_so_many_at_once() -> None:
     assert setting.next is not None
 
 
+def test_tasks_that_wait_for_others_leave_them_their_turn_up_to_a_bound() -> None:
+    waiting: set[str] = set()
+    ledger: Ledger[str] = Ledger(lambda waiter, outcome: None, 2, waiting.__contains__, 2)
+    for _ in range(6):
+        ledger.submit("worker-1", TaskSpec("task", Handler("lib.f"), b""))
+    ledger.begin("task-0")
+    ledger.begin("task-1")
+    free = []
+    for number in range(3):
+        free.append(ledger.next is not None)
+        waiting.add(f"task-{number}")
+        free.append(ledger.next is not None)
+        if free[-1]:
+            ledger.begin(f"task-{number + 2}")
+    assert free == [False, True, False, True, False, False]
+    waiting.clear()
+    ledger.gone("task-0")
+    assert ledger.next is None  # more run than may, until some have ended
+
+
 def test_who_waits_is_told_and_who_comes_later_too_but_once() -> None:
     setting = Setting()
     first, second = setting.add(), setting.add()
