@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.figures import figures
 from tests.wire.fixtures import gate, listen, serve
 from tests.wire.network import PortHost, Posting, hosting, on_a_port
 from tests.wire.server import Server, running
 
-__all__ = ["gate", "listen", "serve", "server"]
+__all__ = ["figures", "gate", "listen", "serve", "server"]
 
 LIBRARY = Path(__file__).with_name("library")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.faults.figures import Figures
 from tests.wire.server import SETUP, Serve
 
 NOISE = """
@@ -29,7 +30,7 @@ def check(stderr: str, *places: str) -> None:
             assert f"{way} {place}\n" in stderr
 
 
-def test_noise_everywhere_lands_on_stderr_while_large_answers_are_on_their_way(serve: Serve) -> None:
+def test_noise_everywhere_lands_on_stderr_while_large_answers_are_on_their_way(serve: Serve, figures: Figures) -> None:
     """Every line of stdout was parsed as a whole message by the host, or the end of this test fails."""
     handlers = (
         NOISE
@@ -61,6 +62,7 @@ class Noisy:
     for number, id in enumerate(answers):
         assert server.value(id) == chr(97 + number % 26) * 1_000_000
     stderr = server.stop()
+    figures.count(27, "noise in seven ways: lines of stdout that are whole messages, of answers of 1 MB", 64, 64)
     check(stderr, "import", "call", "before", "after", "init", "method", "del", "setup", "cleanup", "exit")
 
 

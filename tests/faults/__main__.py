@@ -43,7 +43,7 @@ class Tally:
 def run(arguments: list[str], path: Path) -> Tally:
     """Run the checks once; their figures are appended to a file."""
     tally = Tally()
-    flags = ["-q", f"--{figures.OPTION}", str(path)]
+    flags = ["-q", "-o", "faulthandler_timeout=0", f"--{figures.OPTION}", str(path)]
     pytest.main([*flags, *(arguments or [str(FOLDER), str(ELSEWHERE)])], plugins=[figures, tally])
     return tally
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.faults.conftest import FULL_SCALE
+from tests.faults.figures import Figures
 from tests.wire.program import wait_until
 from tests.wire.server import Serve, Server
 from tests.wire.values import Raw
@@ -36,17 +37,20 @@ def chain(server: Server, depth: int) -> Any:
 
 
 @pytest.mark.parametrize("times", [3, pytest.param(100, marks=getattr(pytest.mark, FULL_SCALE))])
-def test_chains_of_callbacks_deeper_and_wider_than_the_pool(serve: Serve, times: int) -> None:
+def test_chains_of_callbacks_deeper_and_wider_than_the_pool(serve: Serve, figures: Figures, times: int) -> None:
     """Check 14."""
     server = serve(HANDLERS, "", "--workers", "4")
+    deep, wide = [], []
     for _ in range(times):
         begin = time.monotonic()
         assert chain(server, 32) == 0
-        assert time.monotonic() - begin < 5
+        deep.append(time.monotonic() - begin)
         begin = time.monotonic()
         with ThreadPoolExecutor(8) as hosts:
             assert list(hosts.map(lambda _: chain(server, 8), range(8))) == [0] * 8
-        assert time.monotonic() - begin < 5
+        wide.append(time.monotonic() - begin)
+    figures.at_most(14, f"chain of callbacks 32 deep on 4 workers, slowest of {times}", max(deep), 5)
+    figures.at_most(14, f"8 chains 8 deep at once, slowest of {times}", max(wide), 5)
 
 
 def test_surplus_workers_are_taken_back(serve: Serve) -> None:
@@ -66,7 +70,7 @@ def test_surplus_workers_are_taken_back(serve: Serve) -> None:
     assert server.call("add", 1, 2) == 3
 
 
-def test_callback_never_answered_is_a_timeout(serve: Serve) -> None:
+def test_callback_never_answered_is_a_timeout(serve: Serve, figures: Figures) -> None:
     """Check 16."""
     server = serve(HANDLERS, "", "--workers", "2", "--call-timeout", "0.5")
     begin = time.monotonic()
@@ -75,7 +79,8 @@ def test_callback_never_answered_is_a_timeout(serve: Serve) -> None:
         failure = server.failure(id, 10)
         assert failure.code == -32002
         assert "through" in failure.message
-    assert time.monotonic() - begin < 3
+    late = time.monotonic() - begin - 0.5
+    figures.at_most(16, "callbacks never answered: error after the time-out", late, 0.25, room=10)
     for question in server.questions:  # all of them too late
         server.reply(question, "late")
     assert server.call("through", lambda: "in time") == "in time"
@@ -110,7 +115,7 @@ def test_worker_that_dies_while_waiting(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("number", [2_000, pytest.param(10_000, marks=getattr(pytest.mark, FULL_SCALE))])
-def test_interleaved_callbacks_reach_their_own_calls(serve: Serve, number: int) -> None:
+def test_interleaved_callbacks_reach_their_own_calls(serve: Serve, figures: Figures, number: int) -> None:
     """Check 16: no cross-talk."""
     server = serve(HANDLERS, "", "--workers", "4")
     asks = [server.new("Asks") for _ in range(4)]
@@ -119,8 +124,8 @@ def test_interleaved_callbacks_reach_their_own_calls(serve: Serve, number: int) 
     calls += [
         server.begin_method(ask, "each", lambda x, n=n: [n, x], list(range(each))) for n, ask in enumerate(asks, 16)
     ]
-    for n, id in enumerate(calls):
-        assert server.value(id, 50) == [[n, x] for x in range(each)]
+    right = sum(server.value(id, 50) == [[n, x] for x in range(each)] for n, id in enumerate(calls))
+    figures.count(16, f"{number:,} interleaved callbacks: reach their own calls", right * each, number)
 
 
 def test_answers_of_callbacks_do_not_queue_behind_calls(serve: Serve) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.faults.figures import Figures
 from tests.wire.server import Serve
 
 HANDLERS = """
@@ -38,7 +39,9 @@ LIMITED = ("--max-memory", "512")
 
 
 @pytest.mark.parametrize(("function", "args"), [("take", [4096]), ("hoard", []), ("hoard_small", [])])
-def test_handler_over_the_limit_of_its_worker_fails_alone(serve: Serve, function: str, args: list[int]) -> None:
+def test_handler_over_the_limit_of_its_worker_fails_alone(
+    serve: Serve, figures: Figures, function: str, args: list[int]
+) -> None:
     """Check 34: 4 GiB under a limit of 512 MiB, with others beside and behind it."""
     server = serve(HANDLERS, "", "--workers", "2", *LIMITED)
     beside = [server.begin("pid") for _ in range(20)]
@@ -48,7 +51,8 @@ def test_handler_over_the_limit_of_its_worker_fails_alone(serve: Serve, function
     assert failure.code == -32000
     assert failure.data["type"] == "MemoryError"
     assert failure.message == "MemoryError: no more than 512 MiB can be allocated here (--max-memory)"
-    assert all(server.value(id) > 0 for id in beside + behind)
+    right = sum(server.value(id) > 0 for id in beside + behind)
+    figures.count(34, "4 GiB under --max-memory 512, in three ways: MemoryError to it, others served", right, 40)
     assert "the process that ran" not in server.program.stderr, "a worker died although its call had failed in order"
 
 
@@ -88,12 +92,13 @@ def test_object_that_keeps_all_there_is_costs_its_store_at_most(serve: Serve) ->
     assert server.method(server.new("Hoard"), "pid") > 0
 
 
-def test_worker_that_leaks_is_replaced_without_a_failed_call(serve: Serve) -> None:
+def test_worker_that_leaks_is_replaced_without_a_failed_call(serve: Serve, figures: Figures) -> None:
     """Check 34: each worker has had enough after a few calls."""
     server = serve(HANDLERS, "", "--workers", "2", "--max-rss", "128")
     ids = [server.begin("leak", 8) for _ in range(100)]
     pids = [server.value(id) for id in ids]
     assert len(set(pids)) > 4
+    figures.count(34, "calls that leak 8 MiB each under --max-rss 128: answered", len(pids), 100)
     assert max(pids.count(pid) for pid in set(pids)) <= 128 // 8
 
 

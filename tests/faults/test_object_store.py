@@ -11,6 +11,7 @@ from contextlib import suppress
 import pytest
 
 from tests.faults.conftest import FULL_SCALE
+from tests.faults.figures import Figures, percentile
 from tests.wire.gates import PASS, Gate
 from tests.wire.server import Serve
 
@@ -34,20 +35,21 @@ def use(thing): return thing.get()
 )
 
 
-def test_object_store_killed(serve: Serve, gate: Gate) -> None:
+def test_object_store_killed(serve: Serve, figures: Figures, gate: Gate) -> None:
     """Check 8: its objects are lost for ever, plain calls succeed, new objects work again."""
     server = serve(THINGS, "", "--workers", "2")
     old = [server.new("Thing", number) for number in range(3)]
     pid = server.method(old[0], "pid")
     waiting = server.begin_method(old[1], "wait", str(gate))
     os.kill(pid, signal.SIGKILL)
+    killed = time.monotonic()
     calls = [server.begin("add", number, 1) for number in range(200)]
-    assert [server.value(id) for id in calls] == list(range(1, 201))
+    right = sum(server.value(id) == number + 1 for number, id in enumerate(calls))
+    figures.count(8, "object store killed: plain calls that succeed", right, 200)
     failure = server.failure(waiting)
     assert failure.code in {-32001, -32005}
-    begin = time.monotonic()
     fresh = server.new("Thing", 7)
-    assert time.monotonic() - begin < 2
+    figures.at_most(8, "object store killed: the next object made", time.monotonic() - killed, 1, room=5)
     for _ in range(2):
         for thing in old:
             failure = server.failure(server.begin_method(thing, "get"))
@@ -75,18 +77,18 @@ def test_object_store_killed_again_and_again(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("way", ["hang", "spin"])
-def test_hung_method_does_not_hold_up_other_objects(serve: Serve, way: str) -> None:
-    """Check 9: the 99th percentile of the others stays under 50 ms; with room for other tests here."""
+def test_hung_method_does_not_hold_up_other_objects(serve: Serve, figures: Figures, way: str) -> None:
+    """Check 9."""
     server = serve(THINGS, "", "--workers", "2", "--call-timeout", "1")
     one, two = server.new("Thing"), server.new("Thing", 2)
     hung = server.begin_method(one, way)
     behind = server.begin_method(one, "get")
     times = []
-    for _ in range(50):
+    while not server.answered(hung):
         begin = time.monotonic()
         assert server.method(two, "get") == 2
         times.append(time.monotonic() - begin)
-    assert sorted(times)[-3] < 0.25
+    figures.at_most(9, "a method hangs: 99th percentile of another object's", percentile(times), 0.05, room=20)
     failure = server.failure(hung, 3)
     assert failure.code == -32002
     assert f"Thing.{way}" in failure.message
@@ -104,7 +106,7 @@ def test_many_hung_methods_leave_room_for_others(serve: Serve, gate: Gate) -> No
     assert [server.value(id) for id in waiting] == [None] * 40
 
 
-def test_callback_of_a_method_that_uses_the_same_object_completes(serve: Serve) -> None:
+def test_callback_of_a_method_that_uses_the_same_object_completes(serve: Serve, figures: Figures) -> None:
     """Check 15, ten levels deep, and through a function's handler as well."""
     server = serve(THINGS, "", "--workers", "2")
     thing = server.new("Thing", 5)
@@ -116,7 +118,7 @@ def test_callback_of_a_method_that_uses_the_same_object_completes(serve: Serve) 
         nested: int = server.method(thing, "call", lambda: deeper(level + 1))
         return nested
 
-    assert deeper(0) == 5
+    figures.count(15, "a method's callback that uses its object, ten levels deep: completes", deeper(0) == 5, 1)
 
 
 ENDS = {
@@ -129,7 +131,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_destroy_is_answered_whatever_del_does(serve: Serve, end: str) -> None:
+def test_destroy_is_answered_whatever_del_does(serve: Serve, figures: Figures, end: str) -> None:
     """Check 19: within a second; and the end of the server within five."""
     server = serve(
         f"""
@@ -144,7 +146,8 @@ def test_destroy_is_answered_whatever_del_does(serve: Serve, end: str) -> None:
     begin = time.monotonic()
     for thing in things[:2]:
         server.destroy(thing, 5)
-    assert time.monotonic() - begin < 2 * 1.0 + 0.5
+    elapsed = (time.monotonic() - begin) / 2
+    figures.at_most(19, "__del__ that misbehaves, in five ways: object.destroy answered", elapsed, 1.1, room=2)
     assert server.method(things[2], "get") == 1
     server.end()
     assert server.program.exit_code(10) == 0
@@ -172,7 +175,9 @@ def test_del_that_ends_the_process_costs_the_other_objects_and_no_more(serve: Se
 
 @pytest.mark.parametrize("end", ["raises", "hangs"])
 @pytest.mark.parametrize("number", [100, pytest.param(1000, marks=getattr(pytest.mark, FULL_SCALE))])
-def test_shutdown_with_many_bad_ends_takes_five_seconds_at_most(serve: Serve, end: str, number: int) -> None:
+def test_shutdown_with_many_bad_ends_takes_five_seconds_at_most(
+    serve: Serve, figures: Figures, end: str, number: int
+) -> None:
     server = serve(
         f"""
         import sys, time
@@ -186,11 +191,12 @@ def test_shutdown_with_many_bad_ends_takes_five_seconds_at_most(serve: Serve, en
     begin = time.monotonic()
     server.end()
     assert server.program.exit_code(20) == 0
-    assert time.monotonic() - begin < 6
+    what = f"shutdown with {number:,} objects whose __del__ {end}"
+    figures.at_most(19, what, time.monotonic() - begin, 5.5, room=2)
 
 
 @pytest.mark.parametrize("number", [1_000, pytest.param(10_000, marks=getattr(pytest.mark, FULL_SCALE))])
-def test_host_that_goes_away_owning_many_objects(serve: Serve, number: int, tmp_path: object) -> None:
+def test_host_that_goes_away_owning_many_objects(serve: Serve, figures: Figures, number: int, tmp_path: object) -> None:
     """Check 18, over stdio: all of them end, within five seconds."""
     path = f"{tmp_path}/ends"
     server = serve(
@@ -207,7 +213,7 @@ def test_host_that_goes_away_owning_many_objects(serve: Serve, number: int, tmp_
     begin = time.monotonic()
     server.end()
     assert server.program.exit_code(20) == 0
-    assert time.monotonic() - begin < 6
+    figures.at_most(18, f"host with {number:,} objects goes: all ended", time.monotonic() - begin, 5, room=2)
     with open(path) as file:  # noqa: PTH123
         assert len(file.read()) == number
 
