@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from scriptling.errors import ErrorCode
 from tests.wire.network import on_a_port
 
 ROOT = Path(__file__).parent.parent
@@ -68,6 +69,11 @@ def test_the_readme_begins_with_how_to_run_and_how_to_test() -> None:
 
 def test_the_readme_leads_to_every_page() -> None:
     assert {f"docs/{page.name}" for page in ROOT.glob("docs/*.md")} <= {*re.findall(r"\]\(([^)#]+)", README)}
+
+
+def test_every_code_of_an_error_is_explained() -> None:
+    table = re.findall(r"^\| (-32.*?) \|", (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert {int(code) for row in table for code in row.split(", ")} == {*ErrorCode}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

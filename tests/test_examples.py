@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,7 @@ PRINTED = {
         "QUIETLY\n"
     ),
 }
+SHELL = "Hello, Ada!\nQUIETLY\n"
 REMOTE = "['here!', 'there!']\n['cba', 'zyx']\n"
 
 # Runs a client, but loads its plugins from a URL.
@@ -74,7 +76,7 @@ def run(*command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_every_example_has_its_expectation() -> None:
-    assert {path.parent.name for path in EXAMPLES.glob("*/client.py")} == {*PRINTED, "remote"}
+    assert {path.parent.name for path in EXAMPLES.glob("*/client.py")} == {*PRINTED, "remote", "shell"}
 
 
 def test_every_example_is_in_the_table() -> None:
@@ -119,6 +121,12 @@ def test_example_of_two_servers(tmp_path: Path) -> None:
         urls = [f"ws://{port.address[0]}:{port.address[1]}/json-rpc" for port in (one, other)]
         done = run(sys.executable, "-m", "scriptling", str(client), *urls, folder=tmp_path)
     assert (done.stdout, done.returncode) == (REMOTE, 0), done.stderr
+
+
+@pytest.mark.skipif(not (os.environ.get("CI") or shutil.which("jq")), reason="this machine has no jq")
+def test_example_of_a_shell_script(tmp_path: Path) -> None:
+    done = run(sys.executable, "-m", "scriptling", str(EXAMPLES / "shell" / "client.py"), folder=tmp_path)
+    assert (done.stdout, done.returncode) == (SHELL, 0), done.stderr
 
 
 def test_example_with_callbacks_over_http_says_why_not(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import scriptling.plugin as plugin
 from tests.plugin.conftest import nothing_stays_loaded  # noqa: F401 - holds here, too
 
 HERE = Path(__file__).parent
+SHELL = HERE.parents[1] / "examples" / "shell" / "plugin.sh"
 
 
 def needs(*programs: str) -> None:
@@ -96,7 +97,7 @@ def test_c_batch_answered_one_by_one(native: ModuleType) -> None:
 
 def test_shell_plugin() -> None:
     needs("bash", "jq")
-    shell = import_module(plugin.load("shell", HERE / "plugin.sh", scriptling=True))
+    shell = import_module(plugin.load("shell", SHELL, scriptling=True))
     assert shell.greet("you") == "Hello, you!"
     assert shell.shout('straße "x"') == 'STRAßE "X"'
     assert shell.greet.__doc__ == "Greet somebody"
