@@ -57,6 +57,9 @@ def _run_script(settings: Settings) -> int:
     from scriptling import log, script  # noqa: PLC0415 - a server configures its own log
 
     log.configure(settings.log_level, settings.log_format)
+    if "--json-rpc" in settings.script_args and sys.stderr is not None:
+        advice = f"flags come first, so to serve it, write: scriptling --json-rpc {settings.script or '-c CODE'}"
+        sys.stderr.write(f"scriptling: warning: --json-rpc is an argument of the script here; {advice}\n")
     if settings.kv_storage:
         from scriptling.stores import places  # noqa: PLC0415 - few scripts have a store that persists
 

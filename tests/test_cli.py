@@ -84,6 +84,13 @@ def test_every_flag_of_the_help_is_followed_by_blanks() -> None:
         assert re.search(rf"{option.flag} {re.escape(option.metavar)}".rstrip() + r"(  |\n)", help_text(False))
 
 
+def test_a_flag_for_servers_behind_the_script_is_the_scripts_own_with_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "s.py").write_text("import sys; print(sys.argv)")
+    done = run("s.py", "--json-rpc", folder=tmp_path)
+    assert (done.stdout, done.returncode) == ("['s.py', '--json-rpc']\n", 0)
+    assert done.stderr.endswith("to serve it, write: scriptling --json-rpc s.py\n")
+
+
 # --- usage errors -------------------------------------------------------------------------------------------------
 
 

@@ -62,6 +62,13 @@ def test_the_request_of_the_readme_is_answered_as_it_says(folder: Path) -> None:
     assert answer.json == json.loads(shown[2])
 
 
+def test_the_page_on_metrics_has_all_of_them_and_no_other(folder: Path) -> None:
+    page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    with on_a_port(folder / "setup.py", environment=ENVIRONMENT) as port:
+        served = re.findall(r"^# TYPE (\w+)", port.request("GET", "/metrics").body.decode(), re.MULTILINE)
+    assert sorted(served) == sorted(re.findall(r"`(scriptling_\w+)`", page))
+
+
 def test_the_readme_begins_with_how_to_run_and_how_to_test() -> None:
     first = README[: README.index("## ")]
     assert re.findall(r"^\$ (make \w+)", first, re.MULTILINE) == ["make run", "make test"]
