@@ -38,7 +38,7 @@ def application(
     environment = {name: value for name, value in os.environ.items() if name not in _NOT_OURS}
     try:
         _check_names(given)
-        chosen = load(Arguments(given, os.fspath(script)), environment)
+        chosen = load(Arguments(given, os.fspath(script)), environment)._replace(mounted=True)
     except UsageError as error:
         raise ValueError(str(error)) from None
     return Mounted(chosen, Access(bearer_token.encode(), tuple(each.encode() for each in allow_origin)))

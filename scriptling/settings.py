@@ -26,6 +26,7 @@ class Settings(NamedTuple):
     interactive: bool = False
     json_rpc: bool = False
     server: str = ""  # host:port to listen on; empty for stdio
+    mounted: bool = False  # whether somebody else's web server listens
     bearer_token: str = ""  # secret; empty is none
     bearer_token_file: str = ""
     tls_cert: str = ""
@@ -66,6 +67,11 @@ class Settings(NamedTuple):
     def serves(self) -> bool:
         """Whether the script is a setup script, whose handlers are to be served."""
         return self.json_rpc or bool(self.server)
+
+    @property
+    def speaks_http(self) -> bool:
+        """Whether requests come over HTTP, so that routes can be served."""
+        return self.mounted or bool(self.server)
 
     @property
     def sandboxed(self) -> bool:

@@ -35,11 +35,11 @@ def serves_calls(declaration: Declaration, settings: Settings) -> bool:
 
 def serves_routes(declaration: Declaration, settings: Settings) -> bool:
     """Whether there is anything of ``runtime.http``, and a port to serve it on."""
-    return bool(settings.server and declaration.routes)
+    return settings.speaks_http and bool(declaration.routes)
 
 
 def _advice(declaration: Declaration, settings: Settings) -> str:
-    if not settings.server:
+    if not settings.speaks_http:
         return "its routes need a port, --server ADDR" if declaration.routes else _RPC
     if not settings.json_rpc:
         has_calls = declaration.serves_plugin or declaration.methods
@@ -84,7 +84,7 @@ def find_unserved(declaration: Declaration, settings: Settings) -> list[str]:
 
 
 def _hidden_routes(routes: Sequence[RouteDeclaration], settings: Settings) -> tuple[str, list[str]]:
-    if not settings.server:
+    if not settings.speaks_http:
         return "because they need a port, --server ADDR", [each.label for each in routes]
     hidden = [each.label for each in routes if each.path in RESERVED and each.kind != RouteKind.STATIC]
     return "because their paths are the server's own", hidden

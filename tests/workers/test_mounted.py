@@ -24,7 +24,7 @@ from workers.mounted import Mounted, MountError
 EXAMPLE = Path(__file__).parents[2] / "examples" / "mounted"
 
 
-async def post(app: Mounted, body: bytes, root: str = "", **headers: str) -> tuple[int, Any]:
+async def post(app: Mounted, body: bytes, root: str = "", to: str = "/json-rpc", **headers: str) -> tuple[int, Any]:
     """Make one request in the terms of ASGI."""
     sent: list[Message] = []
     received: list[Message] = [
@@ -45,7 +45,9 @@ async def post(app: Mounted, body: bytes, root: str = "", **headers: str) -> tup
     scope = {
         "type": "http",
         "method": "POST",
-        "path": f"{root}/json-rpc",
+        "path": root + to,
+        "raw_path": (root + to).encode(),
+        "query_string": b"",
         "root_path": root,
         "headers": [(name.encode(), value.encode()) for name, value in all_headers.items()],
     }
@@ -78,6 +80,28 @@ def test_a_request_that_the_host_s_server_cancels_costs_nobody_else_anything(tmp
 
     status, answer = asyncio.run(live())
     assert (status, answer["result"]) == (200, {"type": "null"})
+
+
+ROUTES = """
+import scriptling.runtime.http as http
+@http.post("/hello")
+def hello(request): return http.json(200, ["hello", request.body])
+"""
+
+
+@pytest.mark.parametrize("beside", ["", "import scriptling.runtime.plugin as plugin\nplugin.serve('x')\n"])
+def test_it_serves_routes_alone_or_beside_a_plugin(
+    tmp_path: Path, beside: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "setup.py").write_text(beside + ROUTES)
+
+    async def live() -> tuple[int, Any]:
+        app = scriptling.asgi.application(tmp_path / "setup.py", workers=1)
+        async with app.lifespan():
+            return await post(app, b"to somebody", "/tools", to="/hello")
+
+    assert asyncio.run(live()) == (200, ["hello", "to somebody"])
+    assert "not served" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("root", ["", "/tools"])
