@@ -4,7 +4,8 @@ uvicorn parses (httptools), answers and keeps alive. Added here, at its seams:
 
 * requests of ``/json-rpc`` go to :class:`~workers.http_calls.PostedCalls` without a task, events and two writes for
   each, which is most of what a small call costs;
-* no more than so many connections, and no more than so many bytes of head or trailers in one request;
+* no more than so many connections, than so many bytes of unfinished messages of all clients together, and than so many
+  bytes of head or trailers in one request;
 * an upgrade to what is not spoken here is not made, and its request is one like others, body included;
 * a deadline for the head of a request, one for its body that grows with what has come, so that a slow sender is told
   from a trickling one, one for the next request, and one for whoever does not read its answer.
@@ -23,15 +24,18 @@ from typing import Any, cast
 
 import httptools
 from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from workers.asgi import Application
 from workers.http_calls import Exchange, Head, PostedCalls
 from workers.http_replies import CLOSE, Reply, Scope
+from workers.websocket_protocol import WebSocketProtocol
 
 LOOK = 0.5  # seconds between looks at deadlines
 _LONGEST_HEAD = 1 << 16  # bytes
+_MUCH = 1 << 20  # bytes of one body
 _SLOWEST = 1 << 14  # bytes a second of a body, once its first seconds are over
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
@@ -46,11 +50,13 @@ class Limits:
 
     :ivar request: for the head of a request, and for its body at least; also for an answer to be read
     :ivar idle: for the next request on a connection
+    :ivar unfinished: bytes of messages that have come in part, of all clients together
     """
 
     connections: int
     request: float
     idle: float
+    unfinished: int
 
 
 @dataclass
@@ -75,8 +81,18 @@ class Guests:
                 slow[connection] = self._look_at_reader(connection, size, now)
             elif isinstance(connection, Protocol):
                 connection.look(now)
+        self.bound_unfinished()
         self._slow = slow
         self.unread = sum(size for size, _ in slow.values())
+
+    def bound_unfinished(self) -> None:
+        """Give up whose messages are longest on their way, if there is too much of such messages."""
+        found = [each for each in self.state.connections if isinstance(each, (Protocol, WebSocketProtocol))]
+        excess = sum(each.unfinished for each in found) - self.limits.unfinished
+        for each in sorted(found, key=lambda each: each.since) if excess > 0 else ():
+            if excess > 0 and each.unfinished:
+                excess -= each.unfinished
+                each.refuse()
 
     def _look_at_reader(self, connection: Any, size: int, now: float) -> tuple[int, float]:
         """Give up a client that reads nothing of what is written to it; return the size, and since when it is that."""
@@ -111,27 +127,32 @@ class Stage(IntEnum):
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection."""
+    """One connection.
+
+    :ivar since: when the client began to be waited for what it is waited for now
+    """
 
     def __init__(
         self, config: Config, guests: Guests, application: Application, loop: asyncio.AbstractEventLoop
     ) -> None:
         super().__init__(config, guests.state, {}, loop)
         self._application = application
+        self._guests = guests
         self._limits = guests.limits
         self._calls: PostedCalls | None = None  # what the body that is being read is for
         self._head = Head(0, 0.0)
         self._exchange: Exchange | None = None
         self._stage = Stage.HEAD
-        self._since = 0.0  # of this stage
+        self.since = 0.0
         self._received = 0  # bytes in this stage, without those that came together with its beginning
+        self._weighed = 0  # bytes in this stage when it was last looked whether all clients together send too much
         self._piece = 0  # bytes in what has come last
         self._unclaimed = 0  # bytes of head, trailers and the like since a message or a part of its body began
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take in a client, if there is room for one more."""
         super().connection_made(transport)
-        self._since = self.loop.time()
+        self.since = self.loop.time()
         if len(self.connections) > self._limits.connections:
             self._give_up(_BUSY)
 
@@ -144,6 +165,9 @@ class Protocol(HttpToolsProtocol):
             data = self._feed(data)
         if self._unclaimed > _LONGEST_HEAD and not self.transport.is_closing():
             self._give_up(_HEAD_TOO_LONG)
+        if self._received > self._weighed + _MUCH:
+            self._weighed = self._received
+            self._guests.bound_unfinished()
 
     def _feed(self, data: bytes) -> bytes:
         """Parse bytes, and return those that are to be parsed now."""
@@ -205,11 +229,19 @@ class Protocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Take in a piece of a body."""
         self._unclaimed = 0
-        super().on_body(body)
-        if self._calls is not None:
-            self.flow.resume_reading()
-            if len(self.cycle.body) > self._calls.longest:
-                self._answer(self.cycle, self._calls.too_large())
+        cycle = self.cycle
+        if cycle.response_complete:
+            return
+        held = cast(bytes | bytearray, cycle.body)
+        if isinstance(held, bytes):  # which would be copied for each piece
+            held = cycle.body = bytearray(held)
+        held += body
+        cycle.message_event.set()
+        if self._calls is None:
+            if len(held) > HIGH_WATER_LIMIT:
+                self.flow.pause_reading()
+        elif len(held) > self._calls.longest:
+            self._answer(cycle, self._calls.too_large())
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         scope = cast(Scope, cycle.scope)
@@ -229,7 +261,8 @@ class Protocol(HttpToolsProtocol):
 
     def _begin(self, calls: PostedCalls, cycle: RequestResponseCycle) -> None:
         self._calls = None
-        exchange = calls.begin(self._head, bytes(cycle.body), partial(self._answer, cycle))
+        body, cycle.body = bytes(cycle.body), bytearray()  # which would be kept until the next request
+        exchange = calls.begin(self._head, body, partial(self._answer, cycle))
         if not cycle.response_complete:
             self._exchange = exchange
 
@@ -254,6 +287,8 @@ class Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Withdraw what the client does not wait for any more."""
         super().connection_lost(exc)
+        if cast(RequestResponseCycle | None, self.cycle) is not None:
+            self.cycle.body = bytearray()  # now, and not when cycles of references are collected
         if self._exchange is not None:
             self._exchange.withdraw()
 
@@ -281,17 +316,26 @@ class Protocol(HttpToolsProtocol):
 
     def _enter(self, stage: Stage) -> None:
         self._stage = stage
-        self._since = self.loop.time()
-        self._received = 0
+        self.since = self.loop.time()
+        self._received = self._weighed = 0
+
+    @property
+    def unfinished(self) -> int:
+        """How many bytes there are of a body that has not come whole."""
+        return self._received if self._stage == Stage.BODY else 0
+
+    def refuse(self) -> None:
+        """Give the client up, because the server has too much to keep."""
+        self._give_up(_BUSY)
 
     def look(self, now: float) -> None:
         """Give the client up if it has had its time."""
         if self._stage == Stage.IDLE:
-            if now - self._since > self._limits.idle:
+            if now - self.since > self._limits.idle:
                 self.transport.close()
         elif self._stage != Stage.ANSWER and not self.flow.read_paused and not self._owes_answer():
             allowed = self._limits.request + (self._received / _SLOWEST if self._stage == Stage.BODY else 0)
-            if now - self._since > allowed:
+            if now - self.since > allowed:
                 self._give_up(_TOO_LATE)
 
     def _owes_answer(self) -> bool:

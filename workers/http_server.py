@@ -31,6 +31,7 @@ from workers.tls import context_of, generated_context
 from workers.websocket_protocol import WebSocketProtocol
 
 _MOST_UNREAD = 256 << 20  # bytes of answers that clients have not read, until no more are made
+_MOST_UNFINISHED = 256 << 20  # bytes of messages that have come in part; four of the longest if that is more
 _OWN_DESCRIPTORS = 64  # of a server without connections and workers, and some to spare
 _DESCRIPTORS_OF_ONE = 8  # of a worker, and of one that is lent for it
 _HANDSHAKE = 10.0  # seconds for a TLS handshake
@@ -77,7 +78,13 @@ async def _run(home: Home, server: HttpFrontEnd, listener: socket.socket, tls: s
             server.reactor.stop()
 
     server.reactor.watch(signals.fileno(), reactor.READ, take_signals)
-    guests = Guests(Limits(_most_connections(settings), settings.request_timeout or inf, settings.keep_alive or inf))
+    limits = Limits(
+        _most_connections(settings),
+        settings.request_timeout or inf,
+        settings.keep_alive or inf,
+        max(_MOST_UNFINISHED, 4 * settings.max_message << 20),
+    )
+    guests = Guests(limits)
     front_end.output_waits = lambda: bool(server.unfinished or guests.count_unread())
     front_end.output_full = lambda: guests.unread > _MOST_UNREAD
     config = configured(server.application, settings)

@@ -104,7 +104,8 @@ class _Host:
         if self._session.early > self._max_queue or self._size > _TOO_MUCH:
             return True
         dispatcher = self._dispatcher
-        return not dispatcher.waiting and (dispatcher.is_full or len(dispatcher.queue) > self._max_queue)
+        # By half, because whoever comes over HTTP is refused, and not let wait, when the queue is full.
+        return not dispatcher.waiting and (dispatcher.is_full or len(dispatcher.queue) > self._max_queue // 2)
 
     def _put(self, message: bytes) -> None:
         self._unwritten.append(message)

@@ -11,7 +11,7 @@ from typing import Any
 
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import Frame
+from websockets.frames import CloseCode, Frame
 
 _SLICE = 1 << 14  # bytes
 _TURN = 0.005  # seconds for which slices are taken in before others have their turn
@@ -20,10 +20,14 @@ _NO_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-lengt
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """One connection."""
+    """One connection.
+
+    :ivar since: when the application took the last message, or the connection was made
+    """
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
+        self.since = self.loop.time()
         self._backlog = bytearray()
         self._whole = bytearray()  # of the message whose fragments are coming
         self._next: asyncio.Handle | None = None
@@ -63,6 +67,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     async def receive(self) -> Any:
         """Return the next event, and go on reading when there are no more."""
         message = await self.queue.get()
+        self.since = self.loop.time()
         if self.read_paused and self.queue.empty():
             self.read_paused = False
             self._go_on()
@@ -76,6 +81,16 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.frames = [bytes(self._whole)]
             self._whole = bytearray()
             self.send_receive_event_to_app()
+
+    @property
+    def unfinished(self) -> int:
+        """How many bytes there are of a message that has not come whole."""
+        return sum(map(len, (self._whole, self._backlog, self.conn.reader.buffer, *self.frames)))
+
+    def refuse(self) -> None:
+        """Give the client up, because the server has too much to keep."""
+        self.conn.fail(CloseCode.TRY_AGAIN_LATER, "the server is overloaded")
+        self.handle_parser_exception()
 
     def handle_ping(self) -> None:
         """Answer a ping, unless earlier answers have not been read: the protocol lets these stand for it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import repeat
 
@@ -11,10 +12,17 @@ import pytest
 from websockets.frames import Frame, Opcode
 
 from tests.wire.fixtures import Listen
-from tests.wire.network import Port, call, integer
-from tests.wire.program import DEADLINE
+from tests.wire.gates import PASS, Gate
+from tests.wire.network import Port, WebSocket, call, integer, text
+from tests.wire.program import DEADLINE, wait_until
 
-HANDLERS = "def add(a, b): return a + b"
+HANDLERS = (
+    PASS
+    + """
+def add(a, b): return a + b
+def wait(path): _pass_gate(path)
+"""
+)
 ADD = call("add", integer(3), integer(4))
 HEAD = b"POST /json-rpc HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 UPGRADE = (
@@ -129,3 +137,55 @@ def test_text_that_is_none_leaves_no_error_in_the_log(listen: Listen) -> None:
     port.program.process.terminate()
     assert port.program.exit_code() == 0
     assert "ERROR" not in port.program.all_stderr()
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+def test_unfinished_messages_of_all_clients_together_have_a_bound(listen: Listen, kind: str) -> None:
+    port = listen(HANDLERS)
+    rest = bytes(12 * MEBIBYTE)
+    if kind == "websocket":
+        rest = frame(Opcode.CONT, rest, fin=False)
+    with ExitStack() as stack:
+        connections = []
+        for _ in range(40):
+            if kind == "http":
+                connection = stack.enter_context(socket.create_connection(port.address, timeout=DEADLINE))
+                connection.sendall(HEAD + b"content-length: %d\r\n\r\n" % (16 * MEBIBYTE))
+            else:
+                connection = open_websocket(port, stack)
+                connection.sendall(frame(Opcode.TEXT, b"[", fin=False))
+            give_up(connection, 1, rest)
+            connections.append(connection)
+        refused = connections[0].recv(1 << 16)
+        assert refused.startswith(b"HTTP/1.1 503 ") if kind == "http" else b"overloaded" in refused
+        assert port.post(ADD).status == 200
+        connections[-1].setblocking(False)
+        with pytest.raises(BlockingIOError):  # the last to begin is let go on
+            connections[-1].recv(1)
+
+
+def test_a_connection_that_is_kept_keeps_no_body(listen: Listen) -> None:
+    port = listen(HANDLERS)
+    before = port.program.memory()
+    with ExitStack() as stack:
+        for _ in range(12):
+            connection = stack.enter_context(socket.create_connection(port.address, timeout=DEADLINE))
+            connection.sendall(post(bytes(12 * MEBIBYTE)))
+            assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+        assert port.program.memory() - before < 72 * MEBIBYTE
+
+
+def test_a_host_with_many_calls_does_not_have_others_refused(listen: Listen, gate: Gate) -> None:
+    port = listen(HANDLERS, "--workers", "1", "--max-queue", "10")
+    busy = WebSocket(port)
+    for number in range(40):
+        busy.send(call("wait", text(gate), id=number))
+    queued = b'scriptling_pending_calls{place="queued"} 6.0'
+    wait_until(lambda: queued in port.request("GET", "/metrics").body, DEADLINE, lambda: "it is not read any more")
+    with ThreadPoolExecutor(1) as threads:
+        answer = threads.submit(port.post, ADD)
+        gate.open()
+        assert answer.result(DEADLINE).status == 200
+    for _ in range(40):
+        assert busy.receive()
+    busy.end()
