@@ -22,10 +22,14 @@ FOLDER = Path(__file__).parent
 ELSEWHERE = FOLDER.parent / "conformance" / "test_stdout.py"  # check 27
 
 
-@dataclass
+@dataclass(eq=False)
 class Tally:
-    """How the tests of one run came out."""
+    """How the tests of one run came out.
 
+    :ivar status: the exit status of pytest
+    """
+
+    status: int = 0
     passed: int = 0
     failed: list[str] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
@@ -44,7 +48,7 @@ def run(arguments: list[str], path: Path) -> Tally:
     """Run the checks once; their figures are appended to a file."""
     tally = Tally()
     flags = ["-q", "-o", "faulthandler_timeout=0", f"--{figures.OPTION}", str(path)]
-    pytest.main([*flags, *(arguments or [str(FOLDER), str(ELSEWHERE)])], plugins=[figures, tally])
+    tally.status = pytest.main([*flags, *(arguments or [str(FOLDER), str(ELSEWHERE)])], plugins=[figures, tally])
     return tally
 
 
@@ -75,7 +79,7 @@ def main() -> int:
     sys.stdout.write(f"\n{text}\n")
     if arguments.docs:
         pages.update(arguments.docs, "faults", text, "make faults")
-    return 1 if any(tally.failed for tally in tallies) else 0
+    return max(tally.status for tally in tallies)
 
 
 if __name__ == "__main__":

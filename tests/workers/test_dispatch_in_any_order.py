@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.workers.fakes import Listener, make_reply, make_ticket
-from workers.dispatch import MOST_AHEAD, TICKET, Dispatcher
+from workers.dispatch import MOST_AHEAD, STALL, TICKET, Dispatcher
 from workers.frames import Reply
 from workers.lanes import HORIZON, Lane
 from workers.tickets import Ticket
@@ -172,12 +172,32 @@ class AnyOrder(RuleBasedStateMachine):
     @precondition(lambda self: self.processes)
     @rule(data=st.data())
     def die(self, data: Any) -> None:
-        process = self._pick(data, self.processes)
+        self._bury(self._pick(data, self.processes))
+
+    def _bury(self, process: Process) -> None:
+        owes = process.running in process.lane.assigned
         self._take_back(process)
         died = self.dispatcher.gone(process.lane)
-        assert [ticket.seq for ticket in died] in ([], [process.running])
+        assert [ticket.seq for ticket in died] == ([process.running] if owes else [])
         self._answer(died)
         self.processes.remove(process)
+
+    @precondition(lambda self: any(process.running for process in self.processes))
+    @rule(data=st.data())
+    def time_out(self, data: Any) -> None:
+        process = self._pick(data, [each for each in self.processes if each.running])
+        too_late = make_reply(process.running)
+        self._bury(process)
+        assert self.dispatcher.done(process.lane, [too_late, *process.settled]) == []
+
+    @rule(long=st.booleans())
+    def give_up_what_is_stalled(self, long: bool) -> None:
+        self.now += STALL if long else 1
+        queued, deep = [ticket.seq for ticket in self.dispatcher.queue], self.dispatcher.too_deep
+        stalled = [ticket.seq for ticket in self.dispatcher.give_up_stalled(self.now)]
+        assert stalled in ([], queued)
+        assert deep or not stalled
+        self.answered.update(stalled)
 
     @precondition(lambda self: len(self.processes) < 4)
     @rule()
