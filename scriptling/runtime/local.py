@@ -16,6 +16,7 @@ import msgspec
 from scriptling.errors import ErrorCode, PluginCallError, PluginTimeout, RpcError
 from scriptling.rendezvous import Params, Rendezvous, Status
 from scriptling.runtime.processes import Process, ProcessDiedError
+from scriptling.stores import places
 from scriptling.tasks import decode_outcome, decode_spec, encode_outcome, failed
 
 _MOST_TASKS = 64  # that run at once, as with a server
@@ -160,13 +161,14 @@ class Local:
 
     def _run(self, job: _Job) -> bytes:
         try:
+            stores = str(places.memory_folder())
             process = Process()
         except OSError as error:
             return _lost(job, f"cannot be started: {error.strerror}")
         with self._mutex:
             self._waiting[process] = set()
         try:
-            process.send(("task", job.import_path, job.spec))
+            process.send(("task", job.import_path, stores, places.default_storage(), job.spec))
             return self._serve(process)
         except ProcessDiedError as end:
             with self._mutex:

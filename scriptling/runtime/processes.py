@@ -152,9 +152,14 @@ class Process:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
+    @property
+    def is_own(self) -> bool:
+        """Whether this process has started it, and is no fork of that."""
+        return os.getpid() == self._owner
+
     def close(self) -> None:
         """Kill it, with whatever it has started; in a fork of who has started it, do nothing."""
-        if os.getpid() != self._owner:
+        if not self.is_own:
             return
         self._kill()
         with self._receiving:  # a thread that waits for it is told by its end

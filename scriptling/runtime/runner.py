@@ -13,12 +13,14 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from scriptling import copies
 from scriptling.builtins import install_builtins
 from scriptling.runtime import context
+from scriptling.stores import places
 
 _HEAD = 8  # bytes that tell the length of a message
 _KILLED = 1  # exit status where nobody is left to be told
@@ -59,9 +61,10 @@ def main(fd: int, life: int) -> None:
     """Do what is asked until nobody is left who asks."""
     _die_with_the_last_writer(life)
     channel = _Channel(fd)
-    kind, import_path, *more = channel.receive()
+    kind, import_path, memory_folder, storage, *more = channel.receive()
     sys.path[:] = import_path
     sys.argv = [""]
+    places.configure(Path(memory_folder), storage)
     install_builtins()
     if kind == "task":
         _run_task(channel, *more)

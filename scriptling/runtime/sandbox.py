@@ -6,6 +6,7 @@ A sandbox keeps mistakes away, not attackers: it runs as the same user, with the
 from __future__ import annotations
 
 import math
+import os
 import sys
 from contextlib import suppress
 from os import PathLike, fspath
@@ -15,6 +16,7 @@ from typing import Any
 from scriptling import copies
 from scriptling.runtime.patience import LONGEST
 from scriptling.runtime.processes import Process, ProcessDiedError
+from scriptling.stores import places
 
 __all__ = ["Sandbox", "create"]
 
@@ -35,9 +37,10 @@ class Sandbox:
         self._exit_code = 0
         self._error = ""
         self._lost = ""
+        self._stores = places.memory_folder() / f"sandbox-{os.urandom(8).hex()}"  # made when code uses one
         self._process = Process(capture_output)
         with suppress(ProcessDiedError):
-            self._process.send(("sandbox", [*sys.path], memory))
+            self._process.send(("sandbox", [*sys.path], str(self._stores), "", memory))
 
     def set(self, name: str, value: Any) -> None:
         """Give the code a copy of a value, under a name.
@@ -87,7 +90,7 @@ class Sandbox:
         """End the process, whatever it is doing."""
         if self._process is not None and not self._lost:
             self._lost = "the sandbox was closed"
-            self._process.close()
+            self._end(self._process)
 
     def __enter__(self) -> Sandbox:
         return self
@@ -121,7 +124,12 @@ class Sandbox:
     def _lose(self, why: str) -> None:
         assert self._process is not None
         self._lost = why
-        self._process.close()
+        self._end(self._process)
+
+    def _end(self, process: Process) -> None:
+        process.close()
+        if process.is_own and self._stores.exists():
+            places.remove_memory_folder(self._stores)
 
 
 def create(capture_output: bool = False, *, timeout: float | None = _TIMEOUT, memory: int = _MEMORY) -> Sandbox:

@@ -103,6 +103,23 @@ def test_tasks_end_with_the_script(tmp_path: Path) -> None:
     assert not Path(f"/proc/{int(done.stdout)}").exists()
 
 
+def test_tasks_share_stores_and_counters_with_the_script(tmp_path: Path) -> None:
+    done = run(
+        tmp_path,
+        """
+        import scriptling.runtime.kv as kv
+        def own():
+            kv.open(":memory:other").set("k", "from the task")
+            return [kv.default.get("k"), sync.Atomic("n").add(), sync.Shared("s").get()]
+        kv.default.set("k", "from the script")
+        sync.Atomic("n").add()
+        sync.Shared("s", [1])
+        print(runtime.background("own", "own").get(), kv.open(":memory:other").get("k"))
+        """,
+    )
+    assert done.stdout == "['from the script', 2, [1]] from the task\n", done.stderr
+
+
 def test_what_a_killed_task_waited_for_goes_to_the_next(tmp_path: Path) -> None:
     done = run(
         tmp_path,

@@ -14,6 +14,8 @@ import pytest
 
 from scriptling.runtime import sandbox
 from scriptling.runtime.sandbox import Sandbox
+from scriptling.stores import places
+from scriptling.stores.registry import open_memory
 from tests.wire.program import EXECUTABLE, wait_until
 
 
@@ -134,6 +136,16 @@ def test_a_sandbox_that_dies_with_a_request_unread_is_an_error_and_none_is_raise
     box.exec("x = 1")
     killer.join()
     assert "killed by signal 9 (SIGKILL)" in box.error()
+
+
+def test_stores_in_memory_are_its_own_and_gone_with_it(box: Sandbox) -> None:
+    open_memory("default", "").set("k", "the script's")
+    box.exec("import scriptling.runtime.kv as kv; found = kv.default.get('k'); kv.default.set('k', 1)")
+    assert (box.error(), box.get("found")) == ("", None)
+    assert open_memory("default", "").get("k") == "the script's"
+    assert len([*places.memory_folder().glob("sandbox-*")]) == 1
+    box.close()
+    assert not [*places.memory_folder().glob("sandbox-*")]
 
 
 def test_nothing_is_left_when_the_object_is_gone() -> None:
