@@ -14,7 +14,7 @@ from scriptling.options import BY_NAME, Arguments, UsageError, unknown
 from scriptling.settings import load
 
 if TYPE_CHECKING:
-    from workers.mounted import Mounted
+    from workers.http.mounted import Mounted
 
 
 def application(
@@ -31,8 +31,8 @@ def application(
     :param settings: as flags are named, with ``_`` for ``-``: ``workers=4, call_timeout=2.5``; the environment counts
     :raises ValueError: a setting is unknown or wrong, or there is no such script
     """
-    from workers.access import Access  # noqa: PLC0415 - that is where calls run, and only this asks for it
-    from workers.mounted import Mounted  # noqa: PLC0415
+    from workers.http.access import Access  # noqa: PLC0415 - that is where calls run, and only this asks for it
+    from workers.http.mounted import Mounted  # noqa: PLC0415
 
     given = {name.replace("_", "-"): [_text(value)] for name, value in {"json_rpc": True, **settings}.items()}
     environment = {name: value for name, value in os.environ.items() if name not in _NOT_OURS}

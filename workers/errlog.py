@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from workers.stdio import Sink
+from workers.stdio.streams import Sink
 
 _MOST_KEPT = 1 << 20  # bytes
 _READ = 1 << 16

@@ -19,7 +19,7 @@ import msgspec
 from scriptling.protocol.messages import ClassSchema, FunctionSchema
 from scriptling.registry import Declaration
 from scriptling.tasks import Outcome, TaskSpec
-from workers.metrics import Report
+from workers.front_end.metrics import Report
 
 
 class Kind(IntEnum):

@@ -18,11 +18,11 @@ from workers import nursery, reactor
 from workers.errlog import ErrorLog
 from workers.hiding import hide
 from workers.home import Home
-from workers.listening import CANNOT_LISTEN, ListenError, listen
+from workers.http.listening import CANNOT_LISTEN, ListenError, listen
 from workers.nursery import Live, Nursery
 from workers.reactor import Reactor
 from workers.sockets import Hub, RunFolder, remove_run_folder
-from workers.stdio import give_up_streams, take_streams
+from workers.stdio.streams import give_up_streams, take_streams
 
 _FAULT = 1  # exit code
 
@@ -93,7 +93,8 @@ def _open_transport(settings: Settings) -> _Run:
 
 
 def _serve_port(listener: socket.socket, token: str, home: Home, children: Nursery, errors: ErrorLog) -> int:
-    from workers import http_server, memory  # noqa: PLC0415 - only servers on a port need it
+    from workers import memory  # noqa: PLC0415 - only servers on a port need it
+    from workers.http import server as http_server  # noqa: PLC0415 - only servers on a port need it
 
     memory.keep_freed()
     return http_server.serve(home, children, errors, listener, token)
@@ -138,16 +139,16 @@ def _allow_many_descriptors() -> None:
 
 def make_live(home: Home) -> Live:
     """Return what a child does with its life; called in the nursery."""
-    from workers import children  # noqa: PLC0415 - what only children need, imported by their nursery
+    from workers.children import roles as children  # noqa: PLC0415 - what only children need, imported by their nursery
 
     return children.make_live(home)
 
 
 def _serve_host(source: int, sink: int, home: Home, children: Nursery, errors: ErrorLog) -> int:
     from workers import memory  # noqa: PLC0415 - while the nursery imports what it needs
-    from workers.frontend import FrontEnd  # noqa: PLC0415
-    from workers.signals import Signals  # noqa: PLC0415
-    from workers.stdio_host import StdioHost  # noqa: PLC0415
+    from workers.front_end.frontend import FrontEnd  # noqa: PLC0415
+    from workers.front_end.signals import Signals  # noqa: PLC0415
+    from workers.stdio.host import StdioHost  # noqa: PLC0415
 
     memory.keep_freed()
     loop = Reactor()

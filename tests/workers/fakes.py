@@ -11,13 +11,13 @@ from pathlib import Path
 from time import monotonic
 from typing import TypeVar
 
+from workers.calls.tickets import Caller, Ticket
 from workers.frames import Kind, Reply
-from workers.instances import Instance, Owner
+from workers.front_end.service import Ends
+from workers.front_end.supervisor import Child
 from workers.nursery import Kill, Nursery, Request, Spawn
-from workers.service import Ends
 from workers.sockets import Router
-from workers.supervisor import Child
-from workers.tickets import Caller, Ticket
+from workers.store.instances import Instance, Owner
 
 T = TypeVar("T")
 

@@ -13,19 +13,19 @@ IMPURE = {
     "socket", "subprocess", "sys", "threading", "time", "zmq",
 }  # fmt: skip
 PURE = [
-    "dispatch",
-    "ending",
+    "calls/dispatch",
+    "front_end/ending",
     "frames",
-    "lanes",
-    "metrics",
-    "opening",
-    "owners",
-    "relay",
-    "service",
-    "session",
-    "store_link",
-    "supervisor",
-    "tickets",
+    "calls/lanes",
+    "front_end/metrics",
+    "front_end/opening",
+    "front_end/owners",
+    "questions/relay",
+    "front_end/service",
+    "front_end/session",
+    "front_end/store_link",
+    "front_end/supervisor",
+    "calls/tickets",
     "words",
 ]
 
@@ -47,11 +47,22 @@ def test_pure_parts_import_nothing_that_waits_or_tells_the_time(name: str) -> No
 
 
 @pytest.mark.parametrize(
-    "name", ["dispatch", "ending", "frames", "metrics", "opening", "owners", "relay", "service", "session"]
+    "name",
+    [
+        "calls/dispatch",
+        "front_end/ending",
+        "frames",
+        "front_end/metrics",
+        "front_end/opening",
+        "front_end/owners",
+        "questions/relay",
+        "front_end/service",
+        "front_end/session",
+    ],
 )
 def test_pure_parts_import_only_pure_parts(name: str) -> None:
     ours = {module for module in imported_by(f"workers/{name}.py") if module.startswith("workers.")}
-    assert ours <= {f"workers.{pure}" for pure in PURE}
+    assert ours <= {f"workers.{pure.replace('/', '.')}" for pure in PURE}
 
 
 def test_the_protocol_knows_nothing_of_who_uses_it() -> None:
@@ -68,14 +79,20 @@ def test_only_the_nursery_makes_processes() -> None:
     assert {maker for maker in makers if maker.startswith("workers/")} <= {
         "workers/nursery.py",
         "workers/spawned_nursery.py",
-        "workers/children.py",
+        "workers/children/roles.py",
     }
 
 
 def test_the_front_end_imports_nothing_that_runs_user_code() -> None:
-    running = {"workers.worker", "workers.object_store", "workers.setup", "scriptling.evaluator", "scriptling.script"}
+    running = {
+        "workers.children.worker",
+        "workers.store.object_store",
+        "workers.children.setup",
+        "scriptling.evaluator",
+        "scriptling.script",
+    }
     seen: set[str] = set()
-    new = {"workers.frontend", "workers.stdio_host", "workers.signals"}
+    new = {"workers.front_end.frontend", "workers.stdio.host", "workers.front_end.signals"}
     while new:
         seen |= new
         files = {f"{module.replace('.', '/')}.py" for module in new}

@@ -1,0 +1,353 @@
+"""uvicorn's HTTP protocol with what a listening port needs besides: bounds on connections, heads and patience.
+
+uvicorn parses (httptools), answers and keeps alive. Added here, at its seams:
+
+* requests of ``/json-rpc`` go to :class:`~workers.http.calls.PostedCalls` without a task, events and two writes for
+  each, which is most of what a small call costs;
+* no more than so many connections, than so many bytes of unfinished messages of all clients together, and than so many
+  bytes of head or trailers in one request;
+* an upgrade to what is not spoken here is not made, and its request is one like others, body included;
+* a deadline for the head of a request, one for its body that grows with what has come, so that a slow sender is told
+  from a trickling one, one for the next request, and one for whoever does not read its answer.
+
+Deadlines are looked at all together, twice a second: a timer for each request would be paid for by each request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from enum import IntEnum
+from functools import partial
+from typing import Any, cast
+
+import httptools
+from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from workers.http.asgi import Application
+from workers.http.calls import Exchange, Head, PostedCalls
+from workers.http.replies import CLOSE, Reply, Scope
+from workers.http.websocket_protocol import WebSocketProtocol
+
+LOOK = 0.5  # seconds between looks at deadlines
+_LONGEST_HEAD = 1 << 16  # bytes
+_MUCH = 1 << 20  # bytes of one body
+_SLOWEST = 1 << 14  # bytes a second of a body, once its first seconds are over
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_BUSY = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+_HEAD_TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+_INVALID = "Invalid HTTP request received."
+_TOO_LATE = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many clients there may be, and for how long the server waits for them, in seconds.
+
+    :ivar request: for the head of a request, and for its body at least; also for an answer to be read
+    :ivar idle: for the next request on a connection
+    :ivar unfinished: bytes of messages that have come in part, of all clients together
+    """
+
+    connections: int
+    request: float
+    idle: float
+    unfinished: int
+
+
+@dataclass
+class Guests:
+    """Every connection of one server.
+
+    :ivar unread: bytes of answers that clients had not read at the last look
+    """
+
+    limits: Limits
+    state: ServerState = field(default_factory=ServerState)
+    unread: int = 0
+    _slow: dict[Any, tuple[int, float]] = field(default_factory=dict)
+
+    def look(self, now: float) -> None:
+        """End connections that are out of time, and renew the date that answers carry."""
+        self.state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
+        slow = {}
+        for connection in list(self.state.connections):
+            size = connection.transport.get_write_buffer_size()
+            if size:
+                slow[connection] = self._look_at_reader(connection, size, now)
+            elif isinstance(connection, Protocol):
+                connection.look(now)
+        self.bound_unfinished()
+        self._slow = slow
+        self.unread = sum(size for size, _ in slow.values())
+
+    def bound_unfinished(self) -> None:
+        """Give up whose messages are longest on their way, if there is too much of such messages."""
+        found = [each for each in self.state.connections if isinstance(each, (Protocol, WebSocketProtocol))]
+        excess = sum(each.unfinished for each in found) - self.limits.unfinished
+        for each in sorted(found, key=lambda each: each.since) if excess > 0 else ():
+            if excess > 0 and each.unfinished:
+                excess -= each.unfinished
+                each.refuse()
+
+    def _look_at_reader(self, connection: Any, size: int, now: float) -> tuple[int, float]:
+        """Give up a client that reads nothing of what is written to it; return the size, and since when it is that."""
+        known, since = self._slow.get(connection, (size, now))
+        if known != size:
+            since = now
+        if now - since > self.limits.request:
+            connection.transport.abort()
+        return size, since
+
+    def count_unread(self) -> int:
+        """Return how many bytes of answers have not been read."""
+        return sum(connection.transport.get_write_buffer_size() for connection in self.state.connections)
+
+    async def close(self) -> None:
+        """Close every connection once what was written to it is out, and end what is still done for it."""
+        for connection in list(self.state.connections):
+            connection.shutdown()
+        tasks = list(self.state.tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Stage(IntEnum):
+    """What a connection is waited for."""
+
+    IDLE = 0
+    HEAD = 1
+    BODY = 2
+    ANSWER = 3
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection.
+
+    :ivar since: when the client began to be waited for what it is waited for now
+    """
+
+    def __init__(
+        self, config: Config, guests: Guests, application: Application, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        super().__init__(config, guests.state, {}, loop)
+        self._application = application
+        self._guests = guests
+        self._limits = guests.limits
+        self._calls: PostedCalls | None = None  # what the body that is being read is for
+        self._head = Head(0, 0.0)
+        self._exchange: Exchange | None = None
+        self._stage = Stage.HEAD
+        self.since = 0.0
+        self._received = 0  # bytes in this stage, without those that came together with its beginning
+        self._weighed = 0  # bytes in this stage when it was last looked whether all clients together send too much
+        self._piece = 0  # bytes in what has come last
+        self._unclaimed = 0  # bytes of head, trailers and the like since a message or a part of its body began
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take in a client, if there is room for one more."""
+        super().connection_made(transport)
+        self.since = self.loop.time()
+        if len(self.connections) > self._limits.connections:
+            self._give_up(_BUSY)
+
+    def data_received(self, data: bytes) -> None:
+        """Take in bytes, unless too many come that are of no body."""
+        self._piece = len(data)
+        self._received += self._piece
+        self._unclaimed += self._piece
+        while data and not self.transport.is_closing():
+            data = self._feed(data)
+        if self._unclaimed > _LONGEST_HEAD and not self.transport.is_closing():
+            self._give_up(_HEAD_TOO_LONG)
+        if self._received > self._weighed + _MUCH:
+            self._weighed = self._received
+            self._guests.bound_unfinished()
+
+    def _feed(self, data: bytes) -> bytes:
+        """Parse bytes, and return those that are to be parsed now."""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._should_upgrade():
+                self.handle_websocket_upgrade()
+            elif self.parser.get_method() != b"CONNECT":
+                return self._stay(data[upgrade.args[0] :])
+            else:
+                self.send_400_response(_INVALID)
+        except httptools.HttpParserError:
+            self.send_400_response(_INVALID)
+        return b""
+
+    def _stay(self, rest: bytes) -> bytes:
+        """Return a request that asks for an upgrade as one that does not; the parser has not looked for its body."""
+        first = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        kept = [b"%b: %b\r\n" % each for each in self.headers if each[0] not in {b"connection", b"upgrade"}]
+        self.parser = httptools.HttpRequestParser(self)
+        return b"".join((first, *kept, b"\r\n", rest))
+
+    def on_message_begin(self) -> None:
+        """Begin to wait for a head."""
+        super().on_message_begin()
+        self._enter(Stage.HEAD)
+        self._unclaimed = 0
+
+    def on_headers_complete(self) -> None:
+        """Begin to wait for a body.
+
+        :raises ValueError: the head is too long; the parser stops, and tells :meth:`send_400_response`
+        """
+        if max(self._unclaimed, self._piece) > _LONGEST_HEAD and _size(self.url, self.headers) > _LONGEST_HEAD:
+            self._give_up(_HEAD_TOO_LONG)
+            raise ValueError("the head is too long")
+        if not self.parser.should_upgrade():
+            self._enter(Stage.BODY)
+            super().on_headers_complete()
+        elif self._should_upgrade():
+            super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Say that a request cannot be parsed, unless something better has been said already."""
+        if not self.transport.is_closing():
+            super().send_400_response(msg)
+
+    def on_message_complete(self) -> None:
+        """Begin to wait for the server itself."""
+        if self.parser.should_upgrade():
+            return
+        super().on_message_complete()
+        if self._stage == Stage.BODY:
+            self._enter(Stage.ANSWER)
+        if self._calls is not None:
+            self._begin(self._calls, self.cycle)
+
+    def on_body(self, body: bytes) -> None:
+        """Take in a piece of a body."""
+        self._unclaimed = 0
+        cycle = self.cycle
+        if cycle.response_complete:
+            return
+        held = cast(bytes | bytearray, cycle.body)
+        if isinstance(held, bytes):  # which would be copied for each piece
+            held = cycle.body = bytearray(held)
+        held += body
+        cycle.message_event.set()
+        if self._calls is None:
+            if len(held) > HIGH_WATER_LIMIT:
+                self.flow.pause_reading()
+        elif len(held) > self._calls.longest:
+            self._answer(cycle, self._calls.too_large())
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        scope = cast(Scope, cycle.scope)
+        calls = self._application.calls_at(scope)
+        if calls is None:
+            super()._start_asgi_task(cycle, app)
+            return
+        head = self._application.access.refuse(scope) or calls.admit(scope)
+        if isinstance(head, Reply):
+            self._answer(cycle, head)
+            return
+        self._calls, self._head = calls, head
+        if not cycle.more_body:  # it has waited for the answer to the one before
+            self._begin(calls, cycle)
+        elif cycle.waiting_for_100_continue:
+            self.transport.write(_CONTINUE)
+
+    def _begin(self, calls: PostedCalls, cycle: RequestResponseCycle) -> None:
+        self._calls = None
+        body, cycle.body = bytes(cycle.body), bytearray()  # which would be kept until the next request
+        exchange = calls.begin(self._head, body, partial(self._answer, cycle))
+        if not cycle.response_complete:
+            self._exchange = exchange
+
+    def _answer(self, cycle: RequestResponseCycle, reply: Reply) -> None:
+        """Write an answer, whole."""
+        self._calls = self._exchange = None
+        cycle.response_started = cycle.response_complete = True
+        shared = self._application.access.headers(cast(Scope, cycle.scope))
+        headers = [*cycle.default_headers, *reply.all_headers(), *shared]
+        if CLOSE in headers:
+            cycle.keep_alive = False
+        elif not cycle.keep_alive:
+            headers.append(CLOSE)
+        lines = [STATUS_LINE[reply.status], *(b"%b: %b\r\n" % each for each in headers), b"\r\n"]
+        if cycle.scope["method"] != "HEAD":
+            lines.append(reply.body)
+        self.transport.write(b"".join(lines))
+        if not cycle.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Withdraw what the client does not wait for any more."""
+        super().connection_lost(exc)
+        if cast(RequestResponseCycle | None, self.cycle) is not None:
+            self.cycle.body = bytearray()  # now, and not when cycles of references are collected
+        if self._exchange is not None:
+            self._exchange.withdraw()
+
+    def on_response_complete(self) -> None:
+        """Begin to wait for the next request, without a timer of its own."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        if self.pipeline:
+            # Not from here: thousands may wait there that are answered at once, each from within the one before.
+            self.loop.call_soon(self._start_next)
+            return
+        self.flow.resume_reading()
+        if self._stage != Stage.HEAD:  # else some of the next has come already
+            self._enter(Stage.IDLE)
+
+    def _start_next(self) -> None:
+        """Serve the request that has come behind the one that was answered; read on once none is left behind it."""
+        if self.transport.is_closing():
+            return
+        cycle, app = self.pipeline.pop()
+        if not self.pipeline:
+            self.flow.resume_reading()
+        self._start_asgi_task(cycle, app)
+
+    def _enter(self, stage: Stage) -> None:
+        self._stage = stage
+        self.since = self.loop.time()
+        self._received = self._weighed = 0
+
+    @property
+    def unfinished(self) -> int:
+        """How many bytes there are of a body that has not come whole."""
+        return self._received if self._stage == Stage.BODY else 0
+
+    def refuse(self) -> None:
+        """Give the client up, because the server has too much to keep."""
+        self._give_up(_BUSY)
+
+    def look(self, now: float) -> None:
+        """Give the client up if it has had its time."""
+        if self._stage == Stage.IDLE:
+            if now - self.since > self._limits.idle:
+                self.transport.close()
+        elif self._stage != Stage.ANSWER and not self.flow.read_paused and not self._owes_answer():
+            allowed = self._limits.request + (self._received / _SLOWEST if self._stage == Stage.BODY else 0)
+            if now - self.since > allowed:
+                self._give_up(_TOO_LATE)
+
+    def _owes_answer(self) -> bool:
+        """Whether the request before the one whose head comes has not been answered."""
+        latest = cast(RequestResponseCycle | None, self.cycle)
+        return self._stage == Stage.HEAD and latest is not None and not latest.response_complete
+
+    def _give_up(self, last_words: bytes) -> None:
+        if self._stage != Stage.ANSWER:
+            self.transport.write(last_words)
+        self.transport.close()
+
+
+def _size(url: bytes, headers: list[tuple[bytes, bytes]]) -> int:
+    return len(url) + sum(len(name) + len(value) + 4 for name, value in headers)

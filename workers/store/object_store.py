@@ -1,0 +1,325 @@
+"""The object store: resolves the registered classes once, owns their instances, and runs everything on them.
+
+Its threads are a :class:`~workers.store.crew.Crew`: quick methods run in the thread that received them, slow ones get
+out of the others' way. Calls of one object run one after the other (:mod:`workers.store.instances`).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from scriptling.evaluator import Evaluator
+from scriptling.log import LEVELS
+from scriptling.protocol.messages import ObjectCall, ObjectNew, decode_params, encode_message
+from scriptling.protocol.values import RemoteRef
+from scriptling.runtime import context
+from scriptling.settings import Settings
+from workers import frames
+from workers.children import host_log
+from workers.children.asking import Asker, Scope, scope_of_script
+from workers.children.outcomes import check_size, encode_error
+from workers.children.remote_objects import remote_value
+from workers.frames import Call, Calls, Classes, Hello, Init, Kind, Ping, Replies, Stop, Stopped, Withdraw
+from workers.sockets import Line
+from workers.store.crew import Crew
+from workers.store.exposed import Catalogue
+from workers.store.finalisers import destroy
+from workers.store.routing import Routing, unknown_object
+from workers.store.tasks import Task
+from workers.words import available
+
+_SLOW = 2_000_000  # ns; a method known to take longer gives up the lead before it begins
+_OLD = 500_000  # ns that a done reply may wait for others
+_DESTROY_PATIENCE = 0.5  # seconds until object.destroy is answered although __del__ still runs
+_TURN = 0.0005  # seconds that one thread computes while others want to
+_REPORT = 0.5  # seconds between two reports of what was counted
+_STOP_PATIENCE = 3.0  # seconds for all that is left to be destroyed in
+
+
+_log = logging.getLogger("scriptling.store")
+
+
+class _Scope(Scope):
+    """A call of the store while it runs."""
+
+    __slots__ = ("task",)
+
+    def __init__(self, task: Task, pause: Callable[[bool], None], resume: Callable[[bool], None]) -> None:
+        super().__init__(task.call, pause, resume)
+        self.task = task
+
+
+class ObjectStore:
+    """The one object store of a server.
+
+    :param generation: which life of the store this is; ids of earlier ones are answered with "object lost"
+    """
+
+    def __init__(self, name: str, key: str, line: Line, settings: Settings, generation: int) -> None:
+        self._line = line
+        self._settings = settings
+        self._library = ""
+        self._classes = Catalogue()
+        self._mutex = threading.Lock()
+        self._asker = Asker(line, name, key, settings.max_depth)
+        self._asker.objects = self
+        self._asker.elsewhere = scope_of_script()
+        self._eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._routing = Routing(settings, generation, self._classes.offers, time.monotonic, self._wake)
+        self._ledger = self._routing.ledger
+        self._crew = Crew(self._lead, self._glance)
+        self._stop_by = 0.0
+        self._reported = 0.0
+        self._pid = os.getpid()
+
+    def run(self, evaluator: Evaluator) -> None:
+        """Resolve the classes, then serve until told to stop."""
+        # A method that computes in Python must not keep others from their turn for as long as Python would let it.
+        sys.setswitchinterval(_TURN)
+        host_log.install(self._asker, LEVELS[self._settings.log_level])
+        context.connect(self._asker.ask_others)
+        self._line.send(frames.encode(Hello()))
+        init = frames.decode_for_child(self._line.recv())
+        if not isinstance(init, Init):
+            return
+        self._library = init.declaration.library
+        problem = self._classes.resolve(init.declaration.classes, evaluator)
+        self._line.send(frames.encode(Classes(self._classes.schemas, problem)))
+        self._crew.run()
+
+    # The lead: input, work, output
+
+    def _lead(self) -> bool:
+        ledger = self._ledger
+        oldest = 0
+        while True:
+            while ledger.ready:
+                task = ledger.ready.popleft()
+                self._crew.working()
+                if ledger.expected(*task.kind_of_work) > _SLOW:
+                    self._crew.give_up_lead()
+                now = self._run(task)
+                if not self._crew.rested():
+                    self._wake()
+                    return False
+                oldest = oldest or now
+                if now - oldest > _OLD:
+                    self._flush()
+                    oldest = now
+            self._flush()
+            oldest = 0
+            if not self._receive():
+                return True
+
+    def _wake(self) -> None:
+        os.eventfd_write(self._eventfd, 1)
+
+    def _flush(self) -> None:
+        done = self._ledger.done
+        if done:
+            replies = [done.popleft() for _ in range(len(done))]
+            self._line.send(frames.encode(Replies(0, replies)))
+
+    def _receive(self) -> bool:
+        """Take in one frame, or a wake-up; False when everything is at its end."""
+        if self._stop_by and self._is_finished():
+            self._line.send(frames.encode(Stopped()))
+            return False
+        self._report()
+        frame = self._line.recv_or_wake(self._eventfd, self._patience())
+        if frame is not None:
+            self._take(frames.decode_for_child(frame))
+        with self._mutex:
+            self._routing.destroy_some()
+        return True
+
+    def _patience(self) -> float | None:
+        patience = self._routing.patience()
+        if self._stop_by or self._ledger.unreported:
+            most = 0.02 if self._stop_by else _REPORT
+            return most if patience is None else min(patience, most)
+        return patience
+
+    def _report(self) -> None:
+        """Say what was counted, but not all the time."""
+        now = time.monotonic()
+        if self._ledger.unreported and now - self._reported > _REPORT:
+            self._reported = now
+            with self._mutex:
+                report = self._ledger.report(len(self._routing.instances))
+            self._line.send(frames.encode(report))
+
+    def _take(self, message: frames.ToChild) -> None:
+        if isinstance(message, Calls):
+            with self._mutex:
+                for call in message.calls:
+                    self._routing.route(call)
+        elif isinstance(message, Withdraw):
+            with self._mutex:
+                self._routing.withdraw({*message.seqs}, message.targets)
+        elif isinstance(message, Ping):
+            self._line.send(frames.encode(Hello()))
+        elif isinstance(message, Stop):
+            self._begin_stop()
+
+    def _begin_stop(self) -> None:
+        self._stop_by = time.monotonic() + _STOP_PATIENCE
+        with self._mutex:
+            self._routing.end_all()
+
+    def _is_finished(self) -> bool:
+        if not (self._ledger.ready or self._ledger.running or self._routing.departures.left):
+            return True
+        late = time.monotonic() > self._stop_by
+        if late:
+            names = available([str(task) for task in list(self._ledger.running.values())])
+            _log.warning("stopping although these still run: %s", names)
+        return late
+
+    # Running
+
+    def _run(self, task: Task) -> int:
+        """Run one task in this thread and return the time (ns) at which it was done."""
+        begun = time.monotonic_ns()
+        task.since = begun / 1e9
+        me = threading.get_ident()
+        self._ledger.running[me] = task
+        failed, payload = self._outcome(task)
+        if os.getpid() != self._pid:
+            os._exit(0)  # the method has forked: this child of ours is nobody's store
+        now = time.monotonic_ns()
+        with self._mutex:
+            del self._ledger.running[me]
+            self._routing.finished(task, failed, payload, now - begun)
+        return now
+
+    def _outcome(self, task: Task) -> tuple[bool, bytes]:
+        scope = _Scope(task, partial(self._pause, task), partial(self._resume, task))
+        self._asker.enter(scope)
+        try:
+            return False, self._evaluate(task, scope)
+        except BaseException as error:
+            return True, encode_error(error, self._settings.show_traceback)
+        finally:
+            scope.active = False
+            self._asker.enter(None)
+
+    def _evaluate(self, task: Task, scope: _Scope) -> bytes:
+        if task.call.kind == Kind.METHOD:
+            return self._call_method(task, scope)
+        if task.call.kind == Kind.NEW:
+            return self._make(scope, lambda: self._construct(task.call, scope))
+        if task.call.kind == Kind.ADOPT:
+            # An instance that a function made in a worker; the bytes come from our own process.
+            return self._make(scope, lambda: pickle.loads(task.call.params))
+        return self._destroy(task)
+
+    def _call_method(self, task: Task, scope: _Scope) -> bytes:
+        instance = task.instance
+        assert instance is not None
+        if instance.destroyed:
+            raise unknown_object(task.call.target)
+        params = decode_params(task.call.params, ObjectCall)
+        args, kwargs = self._asker.decoder(scope).arguments(params.args, params.kwargs)
+        result = self._classes[instance.class_name].call(instance.value, task.call.method, args, kwargs)
+        return check_size(self._asker.encoder(scope).encode(result), self._settings.max_message)
+
+    def _make(self, scope: _Scope, make: Callable[[], Any]) -> bytes:
+        """Keep a new instance, if there may be one more, and return the reference to it."""
+        with self._mutex:
+            self._routing.instances.reserve()
+        try:
+            return encode_message(self._keep(scope.call.target, make(), scope, reserved=True))
+        finally:
+            with self._mutex:
+                self._routing.instances.give_up_place()
+
+    def _construct(self, call: Call, scope: _Scope) -> Any:
+        params = decode_params(call.params, ObjectNew)
+        args, kwargs = self._asker.decoder(scope).arguments(params.args, params.kwargs)
+        return self._classes[call.target].cls(*args, **kwargs)
+
+    def _keep(self, name: str, value: Any, scope: _Scope, reserved: bool) -> RemoteRef:
+        with self._mutex:
+            return RemoteRef(self._library, name, self._routing.keep(name, value, scope.task, reserved))
+
+    def _destroy(self, task: Task) -> bytes:
+        assert task.instance is not None
+        try:
+            destroy(task.instance.value)
+        except BaseException as error:
+            _log.warning("__del__ of %s raised", task.instance.class_name, exc_info=error)
+        task.instance.value = None
+        return b"null"
+
+    def resolve(self, scope: Scope, reference: RemoteRef) -> Any:
+        """Return the instance itself; see :class:`workers.children.asking.Objects`."""
+        instance = self._routing.instances.get(reference.id)
+        if instance is None:
+            raise unknown_object(reference.id)
+        instance.used = time.monotonic()
+        return instance.value
+
+    def reference(self, scope: Scope, value: Any) -> dict[str, Any] | None:
+        """Return the wire Value for an instance, which is kept from now on if it was not."""
+        name = self._classes.name_of(value)
+        if name is None:
+            return None
+        assert isinstance(scope, _Scope)
+        return remote_value(self._keep(name, value, scope, reserved=False))
+
+    # Waiting for a callback
+
+    def _pause(self, task: Task, parks: bool) -> None:
+        """Let others lead, and use the object, while this thread waits (the callback may call the object again)."""
+        self._crew.give_up_lead()
+        with self._mutex:
+            task.asking += 1  # a method may ask from several threads of its own
+            if parks:
+                task.park(time.monotonic())
+            if task.instance is not None and task.asking == 1:
+                task.instance.away += 1
+                self._routing.release(task.instance)
+
+    def _resume(self, task: Task, parks: bool) -> None:
+        instance = task.instance
+        with self._mutex:
+            task.asking -= 1
+            if parks:
+                task.unpark(time.monotonic())
+            if instance is None or task.asking:
+                return
+            instance.away -= 1
+            if not instance.busy:
+                instance.busy = True
+                return
+            gate = threading.Lock()
+            gate.acquire()
+            instance.wait_to_return(gate)
+        gate.acquire()
+
+    # Watching
+
+    def _glance(self) -> bool:
+        now = time.monotonic()
+        for task in list(self._ledger.running.values()):
+            if not task.answered and self._is_overdue(task, now):
+                self._give_up(task)
+        return bool(self._ledger.running)
+
+    def _is_overdue(self, task: Task, now: float) -> bool:
+        patience = _DESTROY_PATIENCE if task.call.kind == Kind.DESTROY else task.call.timeout
+        return bool(patience) and not task.parked and now - task.since > patience
+
+    def _give_up(self, task: Task) -> None:
+        with self._mutex:
+            if task in self._ledger.running.values() and not task.answered:
+                self._routing.give_up(task)

@@ -1,0 +1,231 @@
+"""Where each call of the object store goes: to its object, behind another call of it, or nowhere; and who is next.
+
+Pure but for what it is given. Nothing here is thread-safe: the store calls it under its own mutex.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+from scriptling.errors import ErrorCode, RpcError
+from scriptling.protocol.jsonrpc import encode_error_object
+from scriptling.settings import Settings
+from workers.frames import Call, Flag, Kind, Reply
+from workers.front_end.metrics import Timing
+from workers.store.departures import Departures
+from workers.store.instances import Instance, Instances
+from workers.store.leases import Leases
+from workers.store.tasks import Ledger, Task, take_out
+from workers.words import shown
+
+_NULL = b"null"  # what object.destroy is answered with
+_NOBODYS = Call(0, Kind.DESTROY, "", "", b"", 0, 0, 0.0)  # the end of an object that nobody has asked for
+_CANCELLED = RpcError(ErrorCode.CANCELLED, "whoever called has gone away before this had begun")
+_LOST = RpcError(ErrorCode.OBJECT_LOST, "object lost: the process that held it has died; make a new one")
+
+
+class Routing:
+    """Every object, every call that waits or runs, and every answer that has not been sent.
+
+    :param generation: which life of the store this is
+    :param is_offered: takes a class, ``""`` for its constructor, and a method, or the class to construct
+    :param clock: returns seconds that only go up
+    :param wake: has the leader look at what there is to do
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        generation: int,
+        is_offered: Callable[[str, str], bool],
+        clock: Callable[[], float],
+        wake: Callable[[], None],
+    ) -> None:
+        self.ledger = Ledger()
+        self.leases: Leases[Instance[Task]] = Leases(settings.object_ttl)
+        self.instances: Instances[Task] = Instances(generation, settings.max_objects, self.leases)
+        self.departures = Departures(lambda name: self.ledger.expected(name, "__del__"))
+        self._is_offered = is_offered
+        self._clock = clock
+        self._wake = wake
+
+    # Calls that come
+
+    def route(self, call: Call) -> None:
+        """Take in a call."""
+        owner = self.instances.owner(call.session)
+        if call.kind in {Kind.NEW, Kind.ADOPT}:
+            self.ledger.ready.append(Task(call, owner))
+        elif call.kind == Kind.FORGET:
+            self._forget(call)
+        elif (instance := self.instances.get(call.target)) is None:
+            self._answer_unknown(call)
+        elif call.kind == Kind.DESTROY:
+            self._remove(Task(call, owner, instance), instance)
+        else:
+            self._post(Task(call, owner, instance), instance)
+
+    def withdraw(self, seqs: Collection[int], targets: Collection[str]) -> None:
+        """Do not begin some calls whose caller has gone, on these objects or on none."""
+        mails = [instance.mail for instance in map(self.instances.get, dict.fromkeys(targets)) if instance]
+        in_mail = [task for mail in mails for task in take_out(mail, lambda task: task.call.seq in seqs)]
+        ready = take_out(self.ledger.ready, lambda task: task.call.seq in seqs)
+        for task in in_mail + ready:
+            self._fail(task.call, _CANCELLED)
+        for task in ready:
+            if task.instance is not None:
+                self.release(task.instance)
+
+    def _forget(self, call: Call) -> None:
+        owner = self.instances.end_owner(call.session)
+        if owner.instances:
+            self.departures.begin(owner, call)
+        else:
+            self._put(call, failed=False, payload=_NULL)
+
+    def _answer_unknown(self, call: Call) -> None:
+        if call.kind == Kind.DESTROY:
+            self._put(call, failed=False, payload=_NULL)
+        else:
+            self._fail(call, _LOST if self.instances.is_lost(call.target) else unknown_object(call.target))
+
+    def _post(self, task: Task, instance: Instance[Task]) -> None:
+        if instance.hung and task.call.kind != Kind.DESTROY:
+            self._fail(task.call, RpcError(ErrorCode.TIMED_OUT, instance.hung))
+        elif instance.busy:
+            instance.put_aside(task)
+        else:
+            instance.busy = True
+            self.ledger.ready.append(task)
+
+    def _remove(self, task: Task, instance: Instance[Task]) -> None:
+        """Let nobody find an object any more, and destroy it after what it is doing, which nobody waits for."""
+        self.instances.remove(instance)
+        if instance.busy:
+            self._put(task.call, failed=False, payload=_NULL)
+            task.answered = True
+        self._post(task, instance)
+
+    # Calls that end
+
+    def finished(self, task: Task, failed: bool, payload: bytes, elapsed: int) -> None:
+        """Take what came of a call (``elapsed`` in ns), and give its object to whoever is next."""
+        self._count(task, failed, elapsed)
+        if task.departure is not None:
+            self.departures.done()
+        if not task.answered:
+            self._put(task.call, failed, payload, elapsed)
+            self._settle(task)
+        if task.instance is not None:
+            self.release(task.instance)
+
+    def _count(self, task: Task, failed: bool, elapsed: int) -> None:
+        ledger = self.ledger
+        work = task.kind_of_work
+        timing = ledger.timings.get(work)
+        if timing is None:
+            if not self._is_offered(*work):  # clients may call what they like
+                return
+            timing = ledger.timings[work] = Timing()
+        timing.expected = elapsed
+        ledger.unreported = True
+        if not task.answered:
+            timing.note(elapsed, failed)
+
+    def release(self, instance: Instance[Task]) -> None:
+        """Give a free object to whoever is next: a call that returns from a callback, then the mail."""
+        instance.hung = ""
+        instance.used = self._clock()
+        if instance.returning:
+            instance.returning.popleft().release()
+        elif instance.mail:
+            self.ledger.ready.append(instance.mail.popleft())
+            self._wake()
+        else:
+            instance.busy = False
+
+    def give_up(self, task: Task) -> None:
+        """Answer a call that runs for too long, and refuse what waits for its object."""
+        task.answered = True
+        if task.call.kind == Kind.DESTROY:
+            self._put(task.call, failed=False, payload=_NULL)
+            self._settle(task)
+        else:
+            error = RpcError(ErrorCode.TIMED_OUT, f"{task} did not return within {task.call.timeout:g} s")
+            self.ledger.timeouts[task.kind_of_work] += self._is_offered(*task.kind_of_work)
+            self.ledger.unreported = True
+            self._fail(task.call, error)
+            self._refuse_mail(task, f"the object is still busy: {error.message}")
+        self._wake()
+
+    def _refuse_mail(self, task: Task, reason: str) -> None:
+        instance = task.instance
+        if instance is None or task.asking:
+            return
+        instance.hung = reason
+        for waiting in take_out(instance.mail, lambda each: each.call.kind != Kind.DESTROY):
+            self._fail(waiting.call, RpcError(ErrorCode.TIMED_OUT, reason))
+
+    def _fail(self, call: Call, error: RpcError) -> None:
+        self._put(call, failed=True, payload=encode_error_object(error))
+
+    def _put(self, call: Call, failed: bool, payload: bytes, elapsed: int = 0) -> None:
+        if call.seq:
+            self.ledger.done.append(Reply(call.seq, failed, payload, elapsed))
+
+    # Objects that come and go
+
+    def keep(self, name: str, value: Any, task: Task, reserved: bool) -> str:
+        """Return the id of an instance that a call has made, or met; it is kept from now on if it was not.
+
+        :param reserved: whether the call has a place for it
+        :raises RpcError: there are as many as may be
+        """
+        known = self.instances.find(value)
+        if known is not None:
+            known.used = self._clock()
+            return known.id
+        if not reserved:
+            self.instances.check_room()
+        lease_from = self._clock() if task.call.flags & Flag.LEASED else None
+        instance = self.instances.add(name, value, task.owner, lease_from)
+        if task.owner.ended:
+            self.departures.begin(self.instances.hand_over([instance]), _NOBODYS)
+            self._wake()
+        return instance.id
+
+    def end_all(self) -> None:
+        """Destroy everything, as fast as it goes."""
+        self.departures.in_haste = True
+        for owner in self.instances.owners:
+            self.departures.begin(self.instances.end_owner(owner.number), _NOBODYS)
+
+    def destroy_some(self) -> None:
+        """Go on with what nobody will use any more, for a moment."""
+        expired = self.leases.expired(self._clock())
+        if expired:
+            self.departures.begin(self.instances.hand_over(expired), _NOBODYS)
+        for departure, instance in self.departures.next():
+            if instance is None:
+                self._put(departure.call, failed=False, payload=_NULL)
+                continue
+            task = Task(_NOBODYS, instance.owner, instance, departure)
+            self._remove(task, instance)
+            if task.answered:
+                self.departures.done()
+                self._settle(task)
+                task.departure = None
+
+    def _settle(self, task: Task) -> None:
+        if task.departure is not None and task.departure.settle():
+            self._put(task.departure.call, failed=False, payload=_NULL)
+
+    def patience(self) -> float | None:
+        """Return seconds until there is something to destroy; None if nothing will be."""
+        return 0 if self.departures.can_go_on else self.leases.patience(self._clock())
+
+
+def unknown_object(object_id: str) -> RpcError:
+    """Return the error for an id that stands for nothing."""
+    return RpcError(ErrorCode.HANDLER_ERROR, f"unknown object {shown(object_id)}")

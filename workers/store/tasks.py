@@ -1,0 +1,97 @@
+"""What the object store has to do, does, and has done."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from scriptling.runtime import counts
+from workers.frames import Call, Reply
+from workers.front_end.metrics import Report, Timing
+from workers.store.departures import Departure
+from workers.store.instances import Instance, Owner
+
+
+@dataclass(eq=False)
+class Task:
+    """A call that is ready to run, with the object it is for.
+
+    :ivar owner: of what it makes; as it was when the call came, so that a call knows if its owner has gone since
+    :ivar departure: that this call is a part of
+    :ivar since: when it began, without the time for which it was parked (s)
+    :ivar asking: how many of its questions are open; ``parked``: those of them that block on other calls
+    """
+
+    call: Call
+    owner: Owner
+    instance: Instance[Task] | None = None
+    departure: Departure | None = None
+    since: float = 0.0
+    answered: bool = False
+    asking: int = 0
+    parked: int = 0
+    parked_since: float = 0.0
+
+    def park(self, now: float) -> None:
+        """Stop its clock, because it blocks on other calls."""
+        self.parked += 1
+        if self.parked == 1:
+            self.parked_since = now
+
+    def unpark(self, now: float) -> None:
+        """Let its clock go on."""
+        self.parked -= 1
+        if not self.parked:
+            self.since += now - self.parked_since
+
+    @property
+    def kind_of_work(self) -> tuple[str, str]:
+        """Class and method, by which is counted how long it takes."""
+        if self.instance is None:
+            return "", self.call.target
+        return self.instance.class_name, self.call.method or "__del__"
+
+    def __str__(self) -> str:
+        if self.instance is None:
+            return f"the constructor of {self.call.target}"
+        return ".".join(self.kind_of_work)
+
+
+@dataclass
+class Ledger:
+    """What runs, what is ready, and what is done; changed under the store's mutex."""
+
+    ready: deque[Task] = field(default_factory=deque)
+    running: dict[int, Task] = field(default_factory=dict)
+    done: deque[Reply] = field(default_factory=deque)
+    timings: dict[tuple[str, str], Timing] = field(default_factory=dict)
+    timeouts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    unreported: bool = False
+
+    def expected(self, class_name: str, method: str) -> int:
+        """Return how long a piece of work took last (ns); 0 if it never ran."""
+        timing = self.timings.get((class_name, method))
+        return 0 if timing is None else timing.expected
+
+    def report(self, objects: int) -> Report:
+        """Return what was counted since the last report."""
+        timings = {_name(*work): timing.take() for work, timing in self.timings.items() if timing.count}
+        timeouts = {_name(*work): number for work, number in self.timeouts.items()}
+        self.timeouts.clear()
+        self.unreported = False
+        return Report(objects, timings, timeouts, counts.take())
+
+
+def _name(class_name: str, method: str) -> str:
+    return f"{class_name}.{method}" if class_name else method
+
+
+def take_out(tasks: deque[Task], wanted: Callable[[Task], bool]) -> list[Task]:
+    """Take the tasks that are wanted out of a queue, and return them."""
+    taken = [task for task in tasks if wanted(task)]
+    if taken:
+        kept = [task for task in tasks if not wanted(task)]
+        tasks.clear()
+        tasks.extend(kept)
+    return taken
