@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from functools import cache
 
 import pytest
@@ -98,3 +100,11 @@ def test_the_front_end_imports_nothing_that_runs_user_code() -> None:
         files = {f"{module.replace('.', '/')}.py" for module in new}
         new = {module for importer, module in imports() if importer in files and module.startswith("workers")} - seen
         assert not running & {module for importer, module in imports() if importer in files}
+
+
+def test_the_front_end_of_a_host_loads_nothing_that_only_others_need() -> None:
+    parts = "workers.main, workers.front_end.frontend, workers.front_end.signals, workers.stdio.host"
+    code = f"import sys, {parts}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    others = {"asyncio", "lmdb", "multiprocess", "scriptling.evaluator", "scriptling.schema", "starlette", "uvicorn"}
+    assert others & {*loaded} == set()
