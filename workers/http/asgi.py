@@ -10,7 +10,7 @@ import asyncio
 
 from workers.http.access import Access
 from workers.http.calls import Head, PostedCalls
-from workers.http.replies import App, Message, Receive, Reply, Scope, Send, sentence
+from workers.http.replies import NOTHING_HERE, App, Message, Receive, Reply, Scope, Send
 from workers.http.state_pages import StatePages
 from workers.http.websocket_host import WebSocketHosts
 
@@ -138,5 +138,4 @@ async def _answer(calls: PostedCalls, head: Head, body: bytes, receive: Receive)
 
 
 async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
-    reply = sentence(404, "there is nothing at this path")
-    await (reply.send(send) if scope["type"] == "http" else reply.deny(scope, send))
+    await (NOTHING_HERE.send(send) if scope["type"] == "http" else NOTHING_HERE.deny(scope, send))

@@ -51,6 +51,9 @@ def sentence(status: int, text: str, *headers: Header) -> Reply:
     return Reply(status, f"{text}\n".encode(), (TEXT, *headers))
 
 
+NOTHING_HERE = sentence(404, "there is nothing at this path")
+
+
 def header(scope: Scope, name: bytes) -> bytes | None:
     """Return the value of a request header (``name`` in lower case); several are joined as HTTP says."""
     found = [value for key, value in scope["headers"] if key == name]

@@ -10,10 +10,9 @@ from scriptling.registry import RouteDeclaration
 from scriptling.settings import Settings
 from workers.frames import Want
 from workers.front_end.frontend import FrontEnd
-from workers.http.replies import RETRY, App, Receive, Scope, Send, sentence
+from workers.http.replies import NOTHING_HERE, RETRY, App, Receive, Scope, Send, sentence
 from workers.web.pool import WebPool
 
-_NOTHING_HERE = sentence(404, "there is nothing at this path")
 _NEVER = sentence(503, "the server could not start", RETRY)
 
 
@@ -63,6 +62,6 @@ class WebEntry:
             elif scope["type"] != "http":
                 await send({"type": "websocket.close"})
             else:
-                await (_NOTHING_HERE if self._life.serving else _NEVER).send(send)
+                await (NOTHING_HERE if self._life.serving else _NEVER).send(send)
         finally:
             self.open -= 1
