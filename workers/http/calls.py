@@ -5,6 +5,7 @@ Nothing here waits: whoever has read a request begins an exchange, and is called
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from math import inf
 from time import monotonic
@@ -26,6 +27,8 @@ _ONLY_POST = sentence(405, "POST a JSON-RPC message here", (b"allow", b"POST"))
 _ONLY_JSON = sentence(415, "send JSON, with Content-Type: application/json and no Content-Encoding")
 _NO_CONTENT = Reply(204)
 _JSON = (JSON,)
+
+_log = logging.getLogger("scriptling.server")
 
 
 class Head(NamedTuple):
@@ -64,7 +67,10 @@ class Exchange:
         if answered is not None:
             self.withdraw()
             self._calls.traffic.sent += len(reply.body)
-            answered(reply)
+            try:
+                answered(reply)
+            except Exception:  # here is a turn of the front-end, which everybody shares
+                _log.exception("an answer could not be given to the client that waits for it")
 
     def withdraw(self) -> None:
         """Wait for nothing any more: what has not begun never will."""
