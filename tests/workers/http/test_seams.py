@@ -15,7 +15,7 @@ from workers.http.websocket_protocol import WebSocketProtocol
 
 @pytest.mark.parametrize(
     ("ours", "theirs", "own"),
-    [(Protocol, HttpToolsProtocol, {"look", "unread"}), (WebSocketProtocol, WebSocketsSansIOProtocol, set[str]())],
+    [(Protocol, HttpToolsProtocol, {"look", "refuse"}), (WebSocketProtocol, WebSocketsSansIOProtocol, {"refuse"})],
 )
 def test_every_public_method_of_ours_takes_the_place_of_one(ours: type, theirs: type, own: set[str]) -> None:
     methods = {name for name, value in vars(ours).items() if callable(value) and not name.startswith("_")}
