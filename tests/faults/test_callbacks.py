@@ -73,8 +73,9 @@ def test_surplus_workers_are_taken_back(serve: Serve) -> None:
 def test_callback_never_answered_is_a_timeout(serve: Serve, figures: Figures) -> None:
     """Check 16."""
     server = serve(HANDLERS, "", "--workers", "2", "--call-timeout", "0.5")
-    begin = time.monotonic()
     ids = [server.begin("through", BY_HAND) for _ in range(4)]
+    server.question(3)
+    begin = time.monotonic()
     for id in ids:
         failure = server.failure(id, 10)
         assert failure.code == -32002

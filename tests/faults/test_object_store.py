@@ -147,7 +147,7 @@ def test_destroy_is_answered_whatever_del_does(serve: Serve, figures: Figures, e
     for thing in things[:2]:
         server.destroy(thing, 5)
     elapsed = (time.monotonic() - begin) / 2
-    figures.at_most(19, "__del__ that misbehaves, in five ways: object.destroy answered", elapsed, 1.1, room=2)
+    figures.at_most(19, "`__del__` that misbehaves, in five ways: object.destroy answered", elapsed, 1.1, room=2)
     assert server.method(things[2], "get") == 1
     server.end()
     assert server.program.exit_code(10) == 0
@@ -191,7 +191,7 @@ def test_shutdown_with_many_bad_ends_takes_five_seconds_at_most(
     begin = time.monotonic()
     server.end()
     assert server.program.exit_code(20) == 0
-    what = f"shutdown with {number:,} objects whose __del__ {end}"
+    what = f"shutdown with {number:,} objects whose `__del__` {end}"
     figures.at_most(19, what, time.monotonic() - begin, 5.5, room=2)
 
 
