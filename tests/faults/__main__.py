@@ -52,11 +52,12 @@ def run(arguments: list[str], path: Path) -> Tally:
     return tally
 
 
-def outcome(tallies: list[Tally], path: Path) -> str:
-    """Return what there is to say about all runs, as Markdown."""
+def outcome(described: str, tallies: list[Tally], path: Path) -> str:
+    """Return what there is to say about all runs, as Markdown; ``described`` is the machine."""
     measured = [msgspec.json.decode(line, type=Figure) for line in path.read_bytes().splitlines()]
     results = [f"{tally.passed} tests passed, {len(tally.failed)} failed" for tally in tallies]
-    lines = [f"{machine.sentence(machine.describe())} {len(tallies)} run(s): {'; '.join(results)}.", ""]
+    runs = "1 run" if len(tallies) == 1 else f"{len(tallies)} runs"
+    lines = [f"{described}. {runs}: {'; '.join(results)}.", ""]
     for tally in tallies:
         lines += [f"- failed: `{name}`" for name in tally.failed]
     for name, reason in {name: reason for tally in tallies for name, reason in tally.skipped.items()}.items():
@@ -71,11 +72,12 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=1, help="how many times; the table has the worst of each figure")
     parser.add_argument("tests", nargs="*", help="only these, or flags of pytest after --")
     arguments = parser.parse_args()
+    described = machine.sentence(machine.describe())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "figures")
         path.touch()
         tallies = [run(arguments.tests, path) for _ in range(arguments.runs)]
-        text = outcome(tallies, path)
+        text = outcome(described, tallies, path)
     sys.stdout.write(f"\n{text}\n")
     if arguments.docs:
         pages.update(arguments.docs, "faults", text, "make faults")
