@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -189,3 +190,16 @@ def test_a_host_with_many_calls_does_not_have_others_refused(listen: Listen, gat
     for _ in range(40):
         assert busy.receive()
     busy.end()
+
+
+def test_hundreds_of_clients_that_come_at_once_are_let_in_without_delay(listen: Listen) -> None:
+    port = listen(HANDLERS)
+    address = port.address
+    with ExitStack() as stack:
+        port.program.signal(signal.SIGSTOP)
+        try:
+            for _ in range(400):
+                stack.enter_context(socket.create_connection(address, timeout=0.9))  # a second try comes after a second
+        finally:
+            port.program.signal(signal.SIGCONT)
+    assert port.post(ADD).status == 200

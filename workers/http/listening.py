@@ -7,6 +7,9 @@ import socket
 CANNOT_LISTEN = 4
 """Exit code of a server that cannot have its address or its certificate (cli.md, exit codes)."""
 
+BACKLOG = 2048
+"""Clients that may wait to be accepted; the kernel has those beyond it try again after a second."""
+
 
 class ListenError(Exception):
     """The server cannot listen as it was asked to; the text says why, and what to do."""
@@ -30,10 +33,10 @@ def listen(address: str) -> socket.socket:
 def _bind_every_interface(port: int) -> socket.socket:
     if socket.has_dualstack_ipv6():
         try:
-            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=2048)
+            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=BACKLOG)
         except OSError:  # no IPv6 on this machine, or what IPv4 will say as well
             pass
-    return socket.create_server(("", port), backlog=2048)
+    return socket.create_server(("", port), backlog=BACKLOG)
 
 
 def _bind(family: int, kind: int, place: object) -> socket.socket:
@@ -41,7 +44,7 @@ def _bind(family: int, kind: int, place: object) -> socket.socket:
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(place)  # type: ignore[arg-type]
-        bound.listen(2048)
+        bound.listen(BACKLOG)
     except OSError:
         bound.close()
         raise

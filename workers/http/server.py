@@ -24,7 +24,7 @@ from workers.home import Home
 from workers.http.access import Access
 from workers.http.asgi import Application
 from workers.http.front_end import HttpFrontEnd
-from workers.http.listening import is_public, names_of, url
+from workers.http.listening import BACKLOG, is_public, names_of, url
 from workers.http.protocol import LOOK, Guests, Limits, Protocol
 from workers.http.tls import context_of, generated_context
 from workers.http.websocket_protocol import WebSocketProtocol
@@ -97,6 +97,7 @@ async def _run(home: Home, server: HttpFrontEnd, listener: socket.socket, tls: s
     listening = await loop.create_server(
         lambda: Protocol(config, guests, server.application, loop),
         sock=listener,
+        backlog=BACKLOG,  # else it is set again, to less
         ssl=tls,
         ssl_handshake_timeout=_HANDSHAKE if tls else None,
     )
