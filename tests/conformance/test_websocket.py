@@ -78,6 +78,7 @@ def test_calls_that_wait_are_withdrawn_with_their_connection(listen: Listen, gat
         leaving.send(call("wait", text(gate), text(mark), id=number))
     wait_until(mark.exists, DEADLINE, lambda: "not begun")
     leaving.end()
+    wait_until(lambda: b"scriptling_sessions 0.0" in port.request("GET", "/metrics").body, DEADLINE, lambda: "not seen")
     gate.open()
     with hosting(port, "websocket") as host:
         assert host.call("add", 3, 4) == 7
