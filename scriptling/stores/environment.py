@@ -226,9 +226,7 @@ class Environment:
         opened = self._opened
         if opened is None:  # another thread has closed it
             return
-        if isinstance(error, lmdb.MapResizedError):
-            opened.set_mapsize(0)
-        elif isinstance(error, lmdb.MapFullError):
+        if isinstance(error, (lmdb.MapFullError, lmdb.MapResizedError)):
             self._grow(opened)
         elif isinstance(error, lmdb.ReadersFullError) and opened.reader_check():
             return
@@ -244,8 +242,8 @@ class Environment:
         opened.reader_check()  # a killed reader keeps pages from being used again
         size = opened.info()["map_size"]
         opened.set_mapsize(0)  # another process may have enlarged it
-        if opened.info()["map_size"] > size:
-            return
+        if opened.info()["map_size"] >= 2 * size:
+            return  # with less there would be room for what is there by now, and none once others have written more
         if size >= _MOST_MAP:
             raise StoreFullError(f"{self} has reached {size} bytes, which is the most; delete something")
         try:

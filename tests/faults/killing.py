@@ -58,7 +58,10 @@ class Writer:
 
     def hear(self, writes: int) -> None:
         while self._text.count(b"\n") < writes:
-            self._text += os.read(self._heard, 1 << 16)
+            data = os.read(self._heard, 1 << 16)
+            if not data:
+                raise RuntimeError("a writer has ended by itself")
+            self._text += data
 
     def kill(self) -> list[str]:
         os.kill(self.pid, signal.SIGKILL)
