@@ -18,6 +18,7 @@ _BURIAL = 1.0  # seconds from a kill to the notice of the death
 _FIRST_PAUSE = 0.25  # seconds, doubled with every further death before readiness
 _LONGEST_PAUSE = 5.0
 _MOST_FAILURES = 10  # deaths in a row before readiness, until the server gives up
+_FEWEST_ROUNDS = 3  # of births that have failed, until it does; workers that are born together may die together
 
 
 @dataclass(eq=False)
@@ -42,9 +43,15 @@ class Child:
 
 @dataclass
 class _Failures:
-    """Deaths before readiness, of one role."""
+    """Deaths before readiness, of one role.
+
+    :ivar rounds: how often somebody was born after such a death and died likewise, the first round included
+    :ivar since: when the first of the last round died, seconds of the clock
+    """
 
     in_a_row: int = 0
+    rounds: int = 0
+    since: float = 0.0
     not_before: float = 0.0
 
 
@@ -114,15 +121,19 @@ class Supervisor:
 
     def _note_failure(self, child: Child, now: float) -> None:
         failures = self._failures.setdefault(child.role, _Failures())
+        if failures.not_before == inf:
+            return
         failures.in_a_row += 1
-        if failures.in_a_row == _MOST_FAILURES:
+        if child.born >= failures.since:
+            failures.rounds += 1
+            failures.since = now
+        if failures.in_a_row >= _MOST_FAILURES and failures.rounds >= _FEWEST_ROUNDS:
             failures.not_before = inf
             raise CrashLoopError(
                 f"{failures.in_a_row} processes in a row died before they were ready as {child.role.name.lower()}; "
                 "the reason should stand above"
             )
-        if failures.in_a_row < _MOST_FAILURES:
-            failures.not_before = now + min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (failures.in_a_row - 1))
+        failures.not_before = now + min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(failures.in_a_row - 1, _MOST_FAILURES))
 
     def hold_back(self, role: Role, now: float) -> None:
         """Start none of this role for a while, because it was not possible."""

@@ -22,7 +22,7 @@ class Setting:
 
     def die_early(self, times: int, now: float = 100.0, role: Role = Role.WORKER) -> None:
         for _ in range(times):
-            self.supervisor.died(self.supervisor.start(role, 0.0).name, now)
+            self.supervisor.died(self.supervisor.start(role, now).name, now)
 
 
 def test_children_are_named_by_their_role_and_counted() -> None:
@@ -118,6 +118,23 @@ def test_a_fault_at_every_start_ends_the_server_with_the_reason() -> None:
     assert setting.supervisor.next_start(100.0) is None
     setting.supervisor.hold_back(Role.WORKER, 100.0)
     assert not setting.supervisor.may_start(Role.WORKER, 1e9)
+
+
+@pytest.mark.parametrize("workers", [4, 10, 11, 200])
+def test_however_many_die_together_births_are_tried_again_after_pauses(workers: int) -> None:
+    setting, now = Setting(), 0.0
+    for _ in range(2):
+        children = [setting.supervisor.start(Role.WORKER, now) for _ in range(workers)]
+        for child in children:
+            setting.supervisor.died(child.name, now + 0.2)
+        next_start = setting.supervisor.next_start(now + 0.2)
+        assert next_start is not None
+        assert next_start >= now + 2
+        now = next_start
+    children = [setting.supervisor.start(Role.WORKER, now) for _ in range(workers)]
+    with pytest.raises(CrashLoopError):
+        for child in children:
+            setting.supervisor.died(child.name, now + 0.2)
 
 
 def test_a_child_that_was_told_to_stop_may_die_before_it_was_ready() -> None:
