@@ -36,6 +36,9 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Port]:
         (HEAD + b"content-length: five\r\n\r\n", 400),
         (HEAD + b"content-length: 99999999999999999999999\r\n\r\n", 400),
         (HEAD + b"transfer-encoding: chunked\r\n\r\nxyz\r\n", 400),
+        (HEAD + b"transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
+        (HEAD + b"transfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", 501),
+        (HEAD.replace(b"1.1", b"1.0") + b"transfer-encoding: chunked\r\n\r\n0\r\n\r\n", 400),
         (b"POST /json-rpc HTTP/9.9\r\n\r\n", 400),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
         (b"G\x00T / HTTP/1.1\r\n\r\n", 400),
@@ -47,6 +50,8 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Port]:
         (b"POST /json-rpc HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\n{}", 415),
         (b"POST /health HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\n{}", 405),
         (b"GET /json-rpc HTTP/1.1\r\nhost: evil.example\r\n\r\n", 421),
+        (b"GET /json-rpc HTTP/1.1\r\nhost: evil.example@localhost\r\n\r\n", 421),
+        (b"GET /json-rpc HTTP/1.1\r\nhost: localhost/x\r\n\r\n", 421),
         (b"GET /json-rpc HTTP/1.1\r\n\r\n", 421),
         (HEAD + b"origin: https://evil.example\r\ncontent-length: 2\r\n\r\n{}", 403),
         (HEAD + b"origin: null\r\ncontent-length: 2\r\n\r\n{}", 403),
@@ -57,7 +62,7 @@ def test_what_is_wrong_with_a_request_is_its_client_s_error(
 ) -> None:
     """Check 30."""
     right = raw(port, request_).startswith(b"HTTP/1.1 %d " % status)
-    figures.count(30, "wrong requests: the right 4xx, and the next is served", right, 1)
+    figures.count(30, "wrong requests: the right refusal, and the next is served", right, 1)
     assert port.post(ADD).json["result"] == SEVEN
 
 

@@ -40,6 +40,8 @@ _SLOWEST = 1 << 14  # bytes a second of a body, once its first seconds are over
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 _HEAD_TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+_UNKNOWN_CODING = b"HTTP/1.1 501 Not Implemented\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+_BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 _INVALID = "Invalid HTTP request received."
 _TOO_LATE = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
@@ -200,16 +202,33 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Begin to wait for a body.
 
-        :raises ValueError: the head is too long; the parser stops, and tells :meth:`send_400_response`
+        :raises ValueError: the head is too long, or the body comes in a form that cannot be told from another; the
+            parser stops, and tells :meth:`send_400_response`
         """
         if max(self._unclaimed, self._piece) > _LONGEST_HEAD and _size(self.url, self.headers) > _LONGEST_HEAD:
             self._give_up(_HEAD_TOO_LONG)
             raise ValueError("the head is too long")
+        codings = [value for name, value in self.headers if name == b"transfer-encoding"]
+        if codings:
+            self._check_codings(codings)
         if not self.parser.should_upgrade():
             self._enter(Stage.BODY)
             super().on_headers_complete()
         elif self._should_upgrade():
             super().on_headers_complete()
+
+    def _check_codings(self, codings: list[bytes]) -> None:
+        """Refuse transfer codings that are not taken off here (RFC 9112, 6.1); ones of HTTP/1.0 are somebody's trick.
+
+        :raises ValueError: as for the head
+        """
+        if self.parser.get_http_version() == "1.0":
+            self._give_up(_BAD_REQUEST)
+        elif len(codings) > 1 or codings[0].strip().lower() != b"chunked":
+            self._give_up(_UNKNOWN_CODING)
+        else:
+            return
+        raise ValueError("the body comes in an unknown form")
 
     def send_400_response(self, msg: str) -> None:
         """Say that a request cannot be parsed, unless something better has been said already."""

@@ -24,6 +24,11 @@ class Setting:
         for _ in range(times):
             self.supervisor.died(self.supervisor.start(role, now).name, now)
 
+    def die_together(self, number: int, now: float) -> None:
+        children = [self.supervisor.start(Role.WORKER, now) for _ in range(number)]
+        for child in children:
+            self.supervisor.died(child.name, now + 0.2)
+
 
 def test_children_are_named_by_their_role_and_counted() -> None:
     setting = Setting()
@@ -124,17 +129,13 @@ def test_a_fault_at_every_start_ends_the_server_with_the_reason() -> None:
 def test_however_many_die_together_births_are_tried_again_after_pauses(workers: int) -> None:
     setting, now = Setting(), 0.0
     for _ in range(2):
-        children = [setting.supervisor.start(Role.WORKER, now) for _ in range(workers)]
-        for child in children:
-            setting.supervisor.died(child.name, now + 0.2)
+        setting.die_together(workers, now)
         next_start = setting.supervisor.next_start(now + 0.2)
         assert next_start is not None
         assert next_start >= now + 2
         now = next_start
-    children = [setting.supervisor.start(Role.WORKER, now) for _ in range(workers)]
     with pytest.raises(CrashLoopError):
-        for child in children:
-            setting.supervisor.died(child.name, now + 0.2)
+        setting.die_together(workers, now)
 
 
 def test_a_child_that_was_told_to_stop_may_die_before_it_was_ready() -> None:
