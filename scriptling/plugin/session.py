@@ -75,7 +75,7 @@ class Session:
     """The requests of ours that wait, and what arrives for them."""
 
     def __init__(self, max_message: int = MAX_MESSAGE) -> None:
-        self._reader = LineReader(max_message)
+        self._reader = LineReader(max_message, fixed=True)
         self._outgoing: Outgoing[tuple[Exchange, int]] = Outgoing()
         self._abandoned: set[bytes] = set()
         self._open: dict[Exchange, None] = {}

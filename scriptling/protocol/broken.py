@@ -17,6 +17,16 @@ _HEAD = rb'\s*\{((?:\s*"(?:jsonrpc|id|method)"\s*:\s*' + _SCALAR + rb'\s*,)*)\s*
 _TAIL = rb',\s*"id"\s*:\s*(' + _SCALAR + rb")\s*\}\s*$"
 
 
+def too_large(most: int, fixed: bool = False) -> RpcError:
+    """Return the error for a message of more than ``most`` bytes, whatever it came by.
+
+    :param fixed: whether nobody can set another limit
+    """
+    otherwise = "" if fixed else ", or raise --max-message"
+    text = f"the message is larger than {most / (1 << 20):g} MiB; send less at once{otherwise}"
+    return RpcError(ErrorCode.MESSAGE_TOO_LARGE, text)
+
+
 def refusal(text: bytes, error: RpcError) -> Invalid | Response:
     """Return how to refuse a message that was not, or not wholly, read: for the id that is seen at either end of it.
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from scriptling.errors import ErrorCode, RpcError
-from scriptling.protocol.broken import GLIMPSE, refusal
+from scriptling.protocol.broken import GLIMPSE, refusal, too_large
 from scriptling.protocol.events import Invalid, Response
 
 
@@ -13,10 +12,12 @@ class LineReader:
     A line longer than the limit is refused as soon as it is known to be, and dropped while it streams in.
 
     :param max_message: most bytes of a line, without its end
+    :param fixed: whether nobody can set another limit
     """
 
-    def __init__(self, max_message: int) -> None:
+    def __init__(self, max_message: int, fixed: bool = False) -> None:
         self._max = max_message
+        self._fixed = fixed
         self._line = bytearray()
         self._dropping = False
 
@@ -78,7 +79,6 @@ class LineReader:
         return [] if dropped else self._checked(line)
 
     def _refusal(self, line: bytes) -> Invalid | Response:
-        text = f"the message is larger than {self._max} bytes"
         # Only the beginning counts, because that is all there is of a line that streams in.
         beginning = line[: min(GLIMPSE, self._max)]
-        return refusal(beginning, RpcError(ErrorCode.MESSAGE_TOO_LARGE, text))
+        return refusal(beginning, too_large(self._max, self._fixed))

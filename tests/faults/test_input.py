@@ -174,7 +174,8 @@ def test_message_just_below_the_cap_passes(serve: Serve) -> None:
     assert server.call("echo", text) == text
     server.send_raw(b" " * (1 << 20) + b"{}")
     server.wait_for(lambda: len(server.anonymous) == 1, 10, "the refusal")
-    assert server.anonymous[0]["error"]["code"] == -32007
+    advice = "the message is larger than 1 MiB; send less at once, or raise --max-message"
+    assert server.anonymous[0]["error"] == {"code": -32007, "message": advice}
 
 
 def test_16_mib_of_empty_lists_hold_nobody_up(server: Server, figures: Figures) -> None:

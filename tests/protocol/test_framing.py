@@ -52,6 +52,13 @@ def test_the_limit_is_on_the_bytes_of_a_line_without_its_end() -> None:
         assert refused[:3] == ("Invalid", b"null", ErrorCode.MESSAGE_TOO_LARGE)
 
 
+@pytest.mark.parametrize(("fixed", "advice"), [(False, ", or raise --max-message"), (True, "")])
+def test_the_refusal_tells_the_limit_and_what_can_be_done(fixed: bool, advice: str) -> None:
+    (refused,) = LineReader(3 << 20, fixed).feed(b"x" * (4 << 20))
+    assert isinstance(refused, Invalid)
+    assert refused.error.message == f"the message is larger than 3 MiB; send less at once{advice}"
+
+
 def test_an_oversized_line_gives_one_refusal_at_once_and_the_next_line_is_read() -> None:
     reader = LineReader(10)
     assert reader.feed(b"x" * 11) == []

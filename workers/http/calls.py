@@ -12,6 +12,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from scriptling.errors import ErrorCode, RpcError
+from scriptling.protocol.broken import too_large
 from scriptling.protocol.jsonrpc import NULL_ID, Batch, Event, Invalid, Request, Response, encode_error, parse
 from scriptling.settings import Settings
 from workers.frames import Flag
@@ -118,8 +119,7 @@ class PostedCalls:
 
     def too_large(self) -> Reply:
         """Return the answer to a body that is longer than bodies may be."""
-        text = f"the message is larger than {self._settings.max_message} MiB; send less at once, or raise --max-message"
-        return Reply(413, encode_error(NULL_ID, RpcError(ErrorCode.MESSAGE_TOO_LARGE, text)), (JSON, CLOSE))
+        return Reply(413, encode_error(NULL_ID, too_large(self.longest)), (JSON, CLOSE))
 
     def begin(self, head: Head, body: bytes, answered: Callable[[Reply], None]) -> Exchange:
         """Take in a whole request whose head was admitted; ``answered`` may be called before this returns."""
