@@ -2,7 +2,9 @@
 
 * The map is read-only: pages are written with ``pwrite``, so that a full disk is an error where a writable map would be
   a SIGBUS. Of the lock file, which LMDB does map for writing, all blocks are reserved before.
-* A map that is too small is enlarged by whoever notices; other processes follow at their next transaction.
+* A map that is too small is doubled by whoever notices; other processes follow at their next transaction. Who opens a
+  store takes over the size that its file names: one of less than the data would be made exactly as large as the data
+  is, and be outgrown by the next write of another, every time it is opened.
 * Writers take LMDB's lock, which the kernel takes from the dead. Inside a process they queue for a lock of ours first,
   so that the map is never exchanged under a transaction; reads have a lock of their own and never wait for a writer.
 * A durable commit flushes the pages under LMDB's lock and the head, which makes them count, after it: whoever waits for
@@ -41,7 +43,7 @@ class Environment:
 
     :param locate: returns the folder; called when it is opened, and made if it is not there
     :param durable: an acknowledged write is on the disk; otherwise it survives the end of processes only
-    :param first_map: bytes of the map before it first grows
+    :param first_map: bytes of the map before it first grows; 1 MiB at least
     :param shares: whether the folders beside it are stores too, and on the same disk: they have one reserve together
     """
 
@@ -51,13 +53,12 @@ class Environment:
         self._locate = locate
         self._durable = durable
         self._shares = shares
-        self._map_size = first_map
+        self._first_map = first_map
         self._opened: lmdb.Environment | None = None
         self._begin: Callable[..., Any] = self._open_and_begin
         self._writing = threading.RLock()
         self._reading = threading.RLock()
         self._current: Any = None
-        self._main: Any = None
 
     def get(self, key: bytes) -> bytes | None:
         """Return what is stored under a key, or None."""
@@ -143,7 +144,11 @@ class Environment:
 
     def clear(self) -> None:
         """Delete everything."""
-        self.free(lambda txn: txn.drop(self._main, delete=False))
+        self.free(self._empty)
+
+    def _empty(self, txn: Any) -> None:
+        assert self._opened is not None
+        txn.drop(self._opened.open_db(txn=txn), delete=False)
 
     def close(self) -> None:
         """Give everything back; the next use opens it again."""
@@ -184,8 +189,8 @@ class Environment:
     def _open_and_begin(self, **options: Any) -> Any:
         with self._reading:
             if self._opened is None:
-                opened = self._open()
-                self._main, self._opened, self._begin = opened.open_db(), opened, opened.begin
+                self._opened = self._open()
+                self._begin = self._opened.begin
                 openings.opened(self)
             return self._begin(**options)
 
@@ -196,27 +201,26 @@ class Environment:
             _reserve(folder / "lock.mdb", _LOCK_FILE)  # LMDB writes to it through a map
             with suppress(OSError):  # a full disk may hold what is to be read
                 _reserve(self._reserve_file, _RESERVE)
-            opened = self._open_in(folder)
+            return self._open_in(folder)
+        except lmdb.MapResizedError:  # others have doubled and outgrown it this very moment: the next try follows them
+            raise
         except (OSError, lmdb.Error) as error:
             raise _failed_to_open(folder, error) from None
-        opened.reader_check()  # slots of those who were killed
-        return opened
 
     def _open_in(self, folder: Path) -> lmdb.Environment:
-        size = self._map_size
-        while True:
-            try:
-                return lmdb.open(
-                    str(folder),
-                    map_size=size,
-                    max_readers=_READERS,
-                    max_spare_txns=1,
-                    mode=0o600,
-                    sync=self._durable,
-                    metasync=False,
-                )
-            except lmdb.MapResizedError:  # it has grown meanwhile
-                size *= 2
+        opened = lmdb.open(
+            str(folder),
+            map_size=0,  # what the file says
+            max_readers=_READERS,
+            max_spare_txns=1,
+            mode=0o600,
+            sync=self._durable,
+            metasync=False,
+        )
+        if opened.info()["map_size"] < self._first_map:
+            opened.set_mapsize(self._first_map)
+        opened.reader_check()  # slots of those who were killed
+        return opened
 
     def _recover(self, error: lmdb.Error) -> None:
         """Mend what can be mended, so that the transaction may be tried again.
@@ -241,12 +245,12 @@ class Environment:
     def _grow(self, opened: lmdb.Environment) -> None:
         opened.reader_check()  # a killed reader keeps pages from being used again
         size = opened.info()["map_size"]
-        opened.set_mapsize(0)  # another process may have enlarged it
-        if opened.info()["map_size"] >= 2 * size:
-            return  # with less there would be room for what is there by now, and none once others have written more
-        if size >= _MOST_MAP:
-            raise StoreFullError(f"{self} has reached {size} bytes, which is the most; delete something")
         try:
+            opened.set_mapsize(0)  # another process may have enlarged it
+            if opened.info()["map_size"] >= 2 * size:
+                return  # with less there would be room for what is there, and none once others have written more
+            if size >= _MOST_MAP:
+                raise StoreFullError(f"{self} has reached {size} bytes, which is the most; delete something")
             opened.set_mapsize(2 * size)
         except (lmdb.Error, OSError, MemoryError):
             self._close()

@@ -2,15 +2,20 @@
 
 Arguments: folder, kills, writes. Each writer says which writes have returned. Prints how many there were, which of them
 are not there as they were written, and the longest time that the survivor, which writes all the while, waited for one.
+All that writers say is read all the while: they are killed while they write, not while they wait to be heard.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import random
+import selectors
 import signal
 import sys
 import time
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,6 +24,7 @@ from scriptling.stores.registry import open_memory
 from scriptling.stores.store import Store
 
 WRITERS = 3
+PR_SET_PDEATHSIG = 1
 
 
 def value(key: str) -> list[str]:
@@ -34,65 +40,94 @@ def write_for_ever(store: Store, name: str, said: int) -> NoReturn:
         number += 1
 
 
-def survive(store: Store, said: int) -> NoReturn:
+def survive(store: Store, said: int) -> None:
     longest = 0.0
-    while os.getppid() == PARENT and not store.get("stop"):
+    while not store.get("stop"):
         before = time.perf_counter()
         store.incr("survivor")
         longest = max(longest, time.perf_counter() - before)
     os.write(said, f"{longest * 1000:.1f}\n".encode())
-    os._exit(0)
 
 
-class Writer:
-    """A writer's process, and what it has said."""
+class Child:
+    """A process that ends with this one, and what it has said."""
 
-    def __init__(self, store: Store, name: str) -> None:
+    def __init__(self, action: Callable[[int], None]) -> None:
         heard, said = os.pipe()
+        self.lines = 0
+        self._text = b""
+        self._heard = heard
         self.pid = os.fork()
         if not self.pid:
-            write_for_ever(store, name, said)
+            _run(action, said)
         os.close(said)
-        self._heard = heard
-        self._text = b""
+        SELECTOR.register(heard, selectors.EVENT_READ, self)
 
-    def hear(self, writes: int) -> None:
-        while self._text.count(b"\n") < writes:
-            data = os.read(self._heard, 1 << 16)
-            if not data:
-                raise RuntimeError("a writer has ended by itself")
-            self._text += data
+    def read(self) -> bool:
+        """Read what it has said, and return whether it has more to say."""
+        data = os.read(self._heard, 1 << 16)
+        self._text += data
+        self.lines += data.count(b"\n")
+        return bool(data)
 
     def kill(self) -> list[str]:
         os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
-        while data := os.read(self._heard, 1 << 16):
-            self._text += data
+        return self.end()
+
+    def end(self) -> list[str]:
+        """Wait for its end, and return the lines that it has said."""
+        while self.read():
+            pass
+        SELECTOR.unregister(self._heard)
         os.close(self._heard)
+        os.waitpid(self.pid, 0)
         return self._text.decode().splitlines()
+
+
+def _run(action: Callable[[int], None], said: int) -> NoReturn:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    try:
+        if os.getppid() == PARENT:
+            action(said)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(1)
+
+
+def writer(store: Store, name: str) -> Child:
+    return Child(lambda said: write_for_ever(store, name, said))
+
+
+def hear(child: Child, lines: int) -> None:
+    """Wait until a writer has said so many more lines, and read those of others meanwhile."""
+    wanted = child.lines + lines
+    while child.lines < wanted:
+        for key, _ in SELECTOR.select():
+            if not key.data.read():
+                raise RuntimeError("a writer has ended by itself")
 
 
 def main(folder: Path, kills: int, writes: int) -> None:
     places.configure(folder, "")
     store = open_memory("test", "killing")
-    heard, said = os.pipe()
-    if not os.fork():
-        survive(store, said)
+    survivor = Child(lambda said: survive(store, said))
     acknowledged: list[str] = []
-    writers = [Writer(store, f"first {number}") for number in range(WRITERS)]
+    writers = [writer(store, f"first {number}") for number in range(WRITERS)]
     for kill in range(kills):
         place = random.randrange(WRITERS)
-        writers[place].hear(random.randrange(1, 2 * writes // kills))
+        hear(writers[place], random.randrange(1, max(2, 2 * writes // kills // WRITERS)))
         acknowledged += writers[place].kill()
-        writers[place] = Writer(store, str(kill))
-    for writer in writers:
-        acknowledged += writer.kill()
+        writers[place] = writer(store, str(kill))
+    for each in writers:
+        acknowledged += each.kill()
     store.set("stop", True)
-    os.wait()
+    [longest] = survivor.end()
     torn = [key for key in acknowledged if store.get(key) != value(key)]
-    sys.stdout.write(f"{len(acknowledged)} {torn} {os.read(heard, 100).decode()}")
+    sys.stdout.write(f"{len(acknowledged)} {torn} {longest}\n")
 
 
 if __name__ == "__main__":
     PARENT = os.getpid()
+    SELECTOR = selectors.DefaultSelector()
     main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -19,30 +19,12 @@ from scriptling.stores.environment import Environment
 from scriptling.stores.errors import StoreError, StoreFullError
 from scriptling.stores.registry import open_memory, open_path
 from scriptling.stores.store import Store
-
-PRELUDE = (
-    "import sys, os\nfrom pathlib import Path\nfrom scriptling.stores.registry import *\n"
-    "store = Store(Environment(lambda: Path(sys.argv[1]), durable=False), lambda: 1)\n"
-)
-ROOT = Path(__file__).parent.parent.parent
+from tests.stores.processes import PRELUDE, ROOT, run, start
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "store"
-
-
-def start(code: str, *arguments: object) -> subprocess.Popen[str]:
-    """Start a Python process in which ``store`` is what is kept in the folder named first."""
-    return subprocess.Popen(
-        [sys.executable, "-c", PRELUDE + code, *map(str, arguments)],
-        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-
-
-def run(code: str, *arguments: object) -> str:
-    output, _ = start(code, *arguments).communicate(timeout=50)
-    return output.strip()
 
 
 def in_child(action: Callable[[], object]) -> int:
@@ -109,7 +91,7 @@ def test_increments_of_several_threads_are_exact(folder: Path) -> None:
 
 
 def test_threads_read_while_the_map_grows(folder: Path) -> None:
-    store = Store(Environment(lambda: folder, durable=False, first_map=1 << 16), lambda: 1)
+    store = Store(Environment(lambda: folder, durable=False, first_map=1 << 20), lambda: 1)
     store.set("k", "v")
     done = threading.Event()
     wrong: list[Any] = []
@@ -128,16 +110,6 @@ def test_threads_read_while_the_map_grows(folder: Path) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
-
-
-def test_processes_follow_when_another_has_enlarged_the_map(folder: Path) -> None:
-    store = Store(Environment(lambda: folder, durable=False, first_map=1 << 16), lambda: 1)
-    store.set("k", 1)
-    run("store.set('large', b'x' * 5_000_000)", folder)
-    assert len(store.get("large")) == 5_000_000
-    run("store.set('larger', b'x' * 50_000_000)", folder)
-    store.set("mine", 2)
-    assert len(store.get("larger")) == 50_000_000
 
 
 def test_a_store_may_be_used_before_and_after_a_fork(folder: Path) -> None:

@@ -335,7 +335,7 @@ def test_deleted_and_overwritten_keys_leave_no_expiry_behind(store: Store) -> No
 
 
 def test_the_map_grows_as_it_must(make: Callable[..., Store]) -> None:
-    store = make(first_map=1 << 16)
+    store = make(first_map=1 << 20)
     for number in range(100):
         store.set(str(number), b"x" * 10_000)
     store.set("large", b"x" * 3_000_000)
