@@ -209,6 +209,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         ),
         _setting("server", "server", "ADDR", "serve over HTTP; :8000 is every interface", address, short="S"),
         _setting("workers", "workers", "N", "worker processes (default: one per CPU, 2 to 8)", whole(1, 1000)),
+        _setting("object-stores", "object_stores", "N", "processes that objects live in (default: 1)", whole(1, 100)),
         _setting("call-timeout", "call_timeout", "S", "seconds one call may run, 0 for ever (default: 300)", seconds),
         _setting(
             "graceful-timeout",
@@ -283,7 +284,9 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             "calls nested in callbacks of one another (default: 100)",
             whole(1, 1000),
         ),
-        _setting("max-objects", "max_objects", "N", "objects that may live at once (default: 1000000)", whole(1)),
+        _setting(
+            "max-objects", "max_objects", "N", "objects that may live at once in a store (default: 1000000)", whole(1)
+        ),
         _setting(
             "object-ttl",
             "object_ttl",

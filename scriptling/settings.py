@@ -49,7 +49,8 @@ class Settings(NamedTuple):
     max_batch: int = 10_000  # requests
     max_depth: int = 128  # lists and dicts in one another
     callback_depth: int = 100  # calls in one another
-    max_objects: int = 1_000_000
+    object_stores: int = 1
+    max_objects: int = 1_000_000  # in each store
     object_ttl: float = 600.0  # seconds; 0 is for ever
     max_parked: int = 2000  # calls that wait for other calls
     kv_storage: str = ""  # absolute folder; empty is memory

@@ -43,9 +43,14 @@ class Listener:
 
 
 def make_ticket(
-    seq: int, target: str = "add", caller: Caller | None = None, timeout: float = 0.0, params: bytes = b"{}"
+    seq: int,
+    target: str = "add",
+    caller: Caller | None = None,
+    timeout: float = 0.0,
+    params: bytes = b"{}",
+    kind: Kind = Kind.FUNCTION,
 ) -> Ticket:
-    return Ticket(seq, caller or Listener(), Kind.FUNCTION, target, "", params, 0, timeout, b"%d" % seq)
+    return Ticket(seq, caller or Listener(), kind, target, "", params, 0, timeout, b"%d" % seq)
 
 
 def make_reply(seq: int, elapsed: int = 1000, payload: bytes = b"1") -> Reply:

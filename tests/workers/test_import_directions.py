@@ -27,6 +27,7 @@ PURE = [
     "front_end/session",
     "front_end/store_link",
     "front_end/supervisor",
+    "calls/shards",
     "calls/tickets",
     "words",
 ]
@@ -52,6 +53,7 @@ def test_pure_parts_import_nothing_that_waits_or_tells_the_time(name: str) -> No
     "name",
     [
         "calls/dispatch",
+        "calls/shards",
         "front_end/ending",
         "frames",
         "front_end/metrics",

@@ -1,8 +1,9 @@
 """Which call runs where, and which answer is still owed: pure bookkeeping without sockets, processes or a clock.
 
 A :class:`~workers.calls.tickets.Ticket` is one accepted call. From :meth:`Dispatcher.submit` until it is settled it is
-in exactly one place: the queue, one lane (a worker), or the object store. It leaves by being returned, once, to whoever
-answers it: done, dead with its process, or given up. That makes "one answer for each call" a property of this file.
+in exactly one place: the queue, one lane (a worker), or one shard (an object store). It leaves by being returned, once,
+to whoever answers it: done, dead with its process, or given up. That makes "one answer for each call" a property of
+this file.
 
 Work is handed out in batches, because a frame costs as much as several small calls, but never more than about a
 millisecond of it behind the call that a worker is in, by the measured time of each handler; one call of up to two
@@ -21,9 +22,12 @@ from collections.abc import Iterable
 from itertools import islice
 from operator import attrgetter
 
+from msgspec.structs import replace
+
 from scriptling.errors import RpcError
 from scriptling.protocol.jsonrpc import encode_error_object
 from workers.calls.lanes import HORIZON, Lane
+from workers.calls.shards import Everywhere, Shard, Shards
 from workers.calls.tickets import Caller, Ticket, is_withdrawn_with
 from workers.frames import Reply
 from workers.front_end.metrics import Metrics, Outcome, Timing
@@ -38,9 +42,13 @@ _SMOOTHING = 8  # a new measurement counts one part in this many
 
 
 class Dispatcher:
-    """The queue, the lanes, and the ledger of the object store."""
+    """The queue, the lanes, and the shards.
 
-    def __init__(self, callback_cap: int) -> None:
+    :param object_stores: how many of them there are
+    :ivar shards: what each of them has
+    """
+
+    def __init__(self, callback_cap: int, object_stores: int = 1) -> None:
         self.callback_cap = callback_cap
         self._last_seq = 0
         self._stalled_since = 0
@@ -50,9 +58,7 @@ class Dispatcher:
         self.lanes: dict[str, Lane] = {}
         self.active: dict[str, Lane] = {}
         """Those lanes that are not parked."""
-        self.in_store: dict[int, Ticket] = {}
-        self.for_store: list[Ticket] = []
-        """Those in the ledger of the store that have not been sent to it."""
+        self.shards = Shards(object_stores)
         self.assigned = 0
         """How many calls are with workers."""
         self.waiting = 0
@@ -84,15 +90,22 @@ class Dispatcher:
         self.queue.append(ticket)
 
     def submit_to_store(self, ticket: Ticket) -> None:
-        """Accept a call for the object store, which queues by object itself."""
+        """Accept a call for an object store, which queues by object itself."""
         self.held_bytes += len(ticket.params) + TICKET
-        self.in_store[ticket.seq] = ticket
-        self.for_store.append(ticket)
+        self.shards.of(ticket).put(ticket)
+
+    def submit_to_all_stores(self, ticket: Ticket) -> None:
+        """Accept a call for every object store; it is answered when all have."""
+        everywhere = Everywhere(ticket, len(self.shards.all))
+        for shard in self.shards.all:
+            part = replace(ticket, seq=self.next_seq(), caller=everywhere)
+            self.held_bytes += len(part.params) + TICKET
+            shard.put(part)
 
     @property
     def pending(self) -> int:
         """How many calls are owed an answer."""
-        return len(self.queue) + len(self.in_store) + self.assigned
+        return len(self.queue) + len(self.shards) + self.assigned
 
     @property
     def backed_up(self) -> bool:
@@ -197,11 +210,11 @@ class Dispatcher:
         lane.ahead -= ahead
         self.held_bytes -= size + TICKET * len(settled)
 
-    def done_in_store(self, replies: Iterable[Reply]) -> list[tuple[Ticket, Reply]]:
-        """Settle what the object store has answered."""
+    def done_in_store(self, shard: Shard, replies: Iterable[Reply]) -> list[tuple[Ticket, Reply]]:
+        """Settle what an object store has answered."""
         settled = []
         for reply in replies:
-            ticket = self.in_store.pop(reply.seq, None)
+            ticket = shard.calls.pop(reply.seq, None)
             if ticket is not None:
                 self.held_bytes -= len(ticket.params) + TICKET
                 settled.append((ticket, reply))
@@ -235,11 +248,11 @@ class Dispatcher:
         lane.assigned.clear()
         return self._drop(died)
 
-    def store_gone(self) -> list[Ticket]:
+    def store_gone(self, shard: Shard) -> list[Ticket]:
         """Return every call that had been sent to an object store that is dead."""
-        unsent = {ticket.seq: ticket for ticket in self.for_store}
-        died = [ticket for seq, ticket in self.in_store.items() if seq not in unsent]
-        self.in_store = unsent
+        unsent = {ticket.seq: ticket for ticket in shard.unsent}
+        died = [ticket for seq, ticket in shard.calls.items() if seq not in unsent]
+        shard.calls = unsent
         return self._drop(died)
 
     def withdraw(self, caller: Caller) -> list[Ticket]:
@@ -252,11 +265,7 @@ class Dispatcher:
             kept = [ticket for ticket in self.queue if not is_withdrawn_with(ticket, caller)]
             self.queue.clear()
             self.queue.extend(kept)
-        unsent = [ticket for ticket in self.for_store if is_withdrawn_with(ticket, caller)]
-        for ticket in unsent:
-            del self.in_store[ticket.seq]
-        if unsent:
-            self.for_store[:] = [ticket for ticket in self.for_store if ticket.seq in self.in_store]
+        unsent = [ticket for shard in self.shards.all for ticket in shard.withdraw(caller)]
         for ticket in withdrawn + unsent:
             self.metrics.outcomes[ticket.label, Outcome.CANCELLED] += 1
         return self._drop(withdrawn + unsent)
@@ -278,10 +287,12 @@ class Dispatcher:
 
     def abandon(self) -> list[Ticket]:
         """Return every call that is owed an answer, wherever it is, because none will come any more."""
-        left = [*self.queue, *self.in_store.values()]
+        left = [*self.queue]
         self.queue.clear()
-        self.in_store.clear()
-        self.for_store.clear()
+        for shard in self.shards.all:
+            left += shard.calls.values()
+            shard.calls.clear()
+            shard.unsent.clear()
         for lane in self.lanes.values():
             left += lane.assigned.values()
             lane.assigned.clear()

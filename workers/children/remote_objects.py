@@ -1,4 +1,4 @@
-"""Instances of registered classes as a function's handler in a worker sees them: they live in the object store."""
+"""Instances of registered classes as those see them who do not have them: they live in an object store."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class RemoteObjects:
     def reference(self, scope: Scope, value: Any) -> dict[str, Any] | None:
         """Return the wire Value of a proxy, or of an instance, which moves to the store by this."""
         if type(value) is RemoteObject:
-            return remote_value(object.__getattribute__(value, "_reference"))
+            return remote_value(referred_to(value))
         name = self._names.get(f"{type(value).__module__}.{type(value).__qualname__}")
         if name is None:
             return None
@@ -74,6 +74,12 @@ class RemoteObject:
 
     def __repr__(self) -> str:
         return f"<{self._schema.name} {self._reference.id}>"
+
+
+def referred_to(proxy: RemoteObject) -> RemoteRef:
+    """Return what a proxy stands for."""
+    reference: RemoteRef = object.__getattribute__(proxy, "_reference")
+    return reference
 
 
 def remote_value(reference: RemoteRef) -> dict[str, Any]:

@@ -69,7 +69,7 @@ class _Server(Collector):
         calls = {"queued": gauges.queued, "running": gauges.running, "in_store": gauges.in_store}
         yield _gauges("pending_calls", "Calls that are owed an answer, by where they are.", "place", calls)
         yield _gauges("workers", "Worker processes by state.", "state", gauges.workers)
-        yield GaugeMetricFamily("scriptling_objects", "Objects that live.", self._metrics.objects)
+        yield GaugeMetricFamily("scriptling_objects", "Objects that live.", gauges.objects)
         yield GaugeMetricFamily("scriptling_sessions", "Conversations with hosts.", gauges.sessions)
 
 

@@ -50,7 +50,7 @@ class FrontEnd:
         self.flush: Callable[[], object] = bool
         self.address = ""
         self._settings = home.settings
-        self.dispatcher = Dispatcher(home.settings.callback_depth)
+        self.dispatcher = Dispatcher(home.settings.callback_depth, home.settings.object_stores)
         self.life = Life(home.settings, self.dispatcher, time.monotonic, self._begin)
         self._staff = Staff(home, hub, nursery, loop, self.dispatcher, self.life)
         self._next_look = 0
@@ -67,7 +67,8 @@ class FrontEnd:
         return Gauges(
             len(dispatcher.queue),
             dispatcher.assigned,
-            len(dispatcher.in_store),
+            len(dispatcher.shards),
+            self._staff.stores.objects,
             worker_states(self._staff.pool.states),
             self.life.sessions,
         )
@@ -148,7 +149,7 @@ class FrontEnd:
         return Facts(
             calls_pending=self.life.undecided or self.dispatcher.pending > 0,
             tasks_running=self._staff.tasks.running,
-            store_running=not self._staff.store.stopped,
+            store_running=not self._staff.stores.stopped,
             setup_running=bool(self._staff.supervisor.of(Role.SETUP)),
             output_waiting=self.output_waits(),
         )
@@ -160,7 +161,7 @@ class FrontEnd:
             staff.release(Role.TASK, first=True)
         elif phase == Phase.DESTROYING:
             staff.signal_tasks(signal.SIGKILL)
-            staff.store.stop()
+            staff.stores.stop()
         elif phase == Phase.CLEANING_UP:
             staff.stop_setup()
             staff.release(Role.SETUP, first=True)
@@ -176,7 +177,7 @@ class FrontEnd:
         pool, supervisor = self._staff.pool, self._staff.supervisor
         if self.dispatcher.queue or self.dispatcher.backed_up:
             return _GLANCE
-        if pool.watched(supervisor.workers) or self._staff.store.watched or supervisor.expecting:
+        if pool.watched(supervisor.workers) or self._staff.stores.watched or supervisor.expecting:
             return _LOOK
         deadlines = [each for each in (self.life.ending.next_deadline(), supervisor.next_start(now)) if each]
         return min(max(min(deadlines) - now, _GLANCE), _LOOK) if deadlines else None

@@ -106,6 +106,7 @@ class Life:
     def registered(self, frame: Registered) -> None:
         """Take in what the setup script declared."""
         self.opening.registered = frame
+        self._dispatcher.shards.place([declared.name for declared in frame.declaration.classes])
         self._serve_if_complete()
 
     def resolved(self, frame: Classes) -> None:

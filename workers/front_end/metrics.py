@@ -95,12 +95,12 @@ class Traffic:
 class Report(msgspec.Struct, array_like=True, frozen=True, tag="counts"):
     """From a child to the front-end: what it has counted since it last said so.
 
-    :ivar objects: that live now; -1 from processes that have none
+    :ivar objects: that live there now
     :ivar timings: by class, or class and method; ``timeouts`` likewise
     :ivar operations: on what calls share
     """
 
-    objects: int = -1
+    objects: int = 0
     timings: dict[str, Timing] = {}
     timeouts: dict[str, int] = {}
     operations: dict[str, int] = {}
@@ -116,7 +116,6 @@ class Metrics:
     :ivar refusals: of requests that were not accepted, by error code
     :ivar restarts: of processes that died without being told to end, by role
     :ivar callbacks: calls of functions in hosts
-    :ivar objects: that live, as the object store reported last
     :ivar operations: on things that calls share, as all processes report them, by what and which
     :ivar traffic: by transport
     """
@@ -127,7 +126,6 @@ class Metrics:
     refusals: Counter[int] = field(default_factory=Counter)
     restarts: Counter[str] = field(default_factory=Counter)
     callbacks: int = 0
-    objects: int = 0
     operations: Counter[str] = field(default_factory=Counter)
     traffic: dict[str, Traffic] = field(default_factory=dict)
 
@@ -137,8 +135,6 @@ class Metrics:
 
     def take_report(self, report: Report) -> None:
         """Add what another process has counted since its last report."""
-        if report.objects >= 0:
-            self.objects = report.objects
         for name, timing in report.timings.items():
             self.store_timings.setdefault(name, Timing()).add(timing)
         for name, number in report.timeouts.items():
@@ -152,7 +148,8 @@ class Gauges:
 
     :ivar queued: calls that wait for a worker
     :ivar running: calls that workers have
-    :ivar in_store: calls that the object store has
+    :ivar in_store: calls that the object stores have
+    :ivar objects: that live, as the object stores reported last
     :ivar workers: how many there are, by state
     :ivar sessions: conversations with hosts
     """
@@ -160,6 +157,7 @@ class Gauges:
     queued: int
     running: int
     in_store: int
+    objects: int
     workers: Counter[str]
     sessions: int
 

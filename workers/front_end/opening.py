@@ -21,8 +21,8 @@ class Opening:
     classes: Classes | None = None
 
     @property
-    def wants_store(self) -> bool:
-        """Whether any class was declared, so that an object store is needed."""
+    def wants_stores(self) -> bool:
+        """Whether any class was declared, so that object stores are needed."""
         return self.serves_plugin and bool(self.declaration.classes)
 
     @property
@@ -46,7 +46,7 @@ class Opening:
     @property
     def complete(self) -> bool:
         """Whether everything is known that an offer needs."""
-        return self.registered is not None and (self.classes is not None or not self.wants_store)
+        return self.registered is not None and (self.classes is not None or not self.wants_stores)
 
     def offer(self) -> Offer:
         """Return what is served, once :attr:`complete`."""
@@ -55,6 +55,6 @@ class Opening:
         return make_offer(self.registered.declaration, self.registered.functions, classes, self.timeout)
 
     def init(self) -> Init:
-        """Return what every worker and the store are told."""
+        """Return what every worker and every store are told."""
         assert self.registered is not None
         return Init(self.registered.declaration, self.classes.classes if self.classes else ())

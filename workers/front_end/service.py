@@ -199,15 +199,13 @@ class Service:
             self._begin_shutdown()
         if host.ends is not Ends.OWNER or not self.offer.classes:
             return _NULL
-        seq = self._dispatcher.next_seq()
-        self._dispatcher.submit_to_store(Ticket(seq, host, Kind.FORGET, "", "", b"", id=id, batch=batch, slot=slot))
+        self._dispatcher.submit_to_all_stores(Ticket(0, host, Kind.FORGET, "", "", b"", id=id, batch=batch, slot=slot))
         return None
 
     def forget(self, owner: int) -> None:
         """Have everything destroyed that an owner has made, which has gone."""
         if self.offer.classes:
-            seq = self._dispatcher.next_seq()
-            self._dispatcher.submit_to_store(Ticket(seq, Gone(owner), Kind.FORGET, "", "", b""))
+            self._dispatcher.submit_to_all_stores(Ticket(0, Gone(owner), Kind.FORGET, "", "", b""))
 
     def _call_function(self, head: CallHead, ticket: Ticket) -> None:
         _require(head.name, "name")

@@ -18,7 +18,7 @@ from workers.calls.tickets import Caller
 from workers.frames import Classes, FromChild, Hello, Ran, Registered, Replies, Started, Stop, Stopped, Want
 from workers.front_end.life import Life
 from workers.front_end.metrics import Report
-from workers.front_end.store_link import StoreLink
+from workers.front_end.store_link import StoreLinks
 from workers.front_end.supervisor import Child, CrashLoopError, Supervisor
 from workers.home import Home
 from workers.nursery import Born, Died, Kill, Nursery, NurseryLostError, Role
@@ -53,7 +53,7 @@ class Staff:
         settings = home.settings
         self.changed = False
         self.pool = Pool(settings, dispatcher, self._send)
-        self.store = StoreLink(dispatcher, self._send, settings.call_timeout)
+        self.stores = StoreLinks(dispatcher, self._send, settings.call_timeout)
         self.supervisor = Supervisor(nursery, settings.workers, self._descriptors)
         self._home = home
         self._hub = hub
@@ -87,12 +87,12 @@ class Staff:
         self.pool.open(frames.encode(self._life.opening.init()))
         self._tell_setup(Started())
 
-    def _start(self, role: Role) -> Child | None:
+    def _start(self, role: Role, place: int = 0) -> Child | None:
         try:
-            child = self.supervisor.start(role, time.monotonic())
+            child = self.supervisor.start(role, time.monotonic(), place)
         except OSError as error:
             _log.warning("cannot start another %s: %s", role.name.lower(), error.strerror)
-            self.supervisor.hold_back(role, time.monotonic())
+            self.supervisor.hold_back(role, time.monotonic(), place)
             return None
         self._children[self._home.identity(child.name)] = child
         self.relay.admit(child.name)
@@ -106,7 +106,7 @@ class Staff:
         self.changed = False
         try:
             self.pool.look(now, self.supervisor)
-            self.store.look(now, self.supervisor)
+            self.stores.look(now, self.supervisor)
             self.supervisor.look(now / 1e9)
             if may_start and not self._lost:
                 self._fill(now / 1e9)
@@ -125,22 +125,27 @@ class Staff:
         if supervisor.may_start(Role.WORKER, now):
             for _ in range(min(supervisor.workers - present, _MOST_BIRTHS)):
                 self._start(Role.WORKER)
-        wants_store = self._life.opening.wants_store and not supervisor.of(Role.STORE)
-        if wants_store and supervisor.may_start(Role.STORE, now):
-            self._start(Role.STORE)
+        for place in self.stores.missing() if self._life.opening.wants_stores else ():
+            if supervisor.may_start(Role.STORE, now, place):
+                self._start_store(place)
         if self._life.serving and supervisor.may_start(Role.TASK, now):
             self.tasks.begin(partial(self._start, Role.TASK))
+
+    def _start_store(self, place: int) -> None:
+        child = self._start(Role.STORE, place)
+        if child is not None:
+            self.stores.of(child).expect(child)
 
     # Frames
 
     def hand_out(self, now: int) -> None:
-        """Send out the work there is for workers and store."""
+        """Send out the work there is for workers and stores."""
         self.pool.hand_out(now)
-        self.store.hand_out()
+        self.stores.hand_out()
 
     def _recall(self, caller: Caller) -> None:
         self.pool.recall(caller)
-        self.store.recall(caller)
+        self.stores.recall(caller)
         self.relay.abandon(caller)
 
     def stop_setup(self) -> None:
@@ -207,13 +212,18 @@ class Staff:
             _log.error("%s has sent a frame that cannot be decoded", child.name, extra={"worker": child.name})
             return
         if type(frame) is Report:
-            self._dispatcher.metrics.take_report(frame)
+            self._take_report(child, frame)
         elif type(frame) is not Replies:
             self._take(child, frame)
         elif child.role == Role.WORKER:
             self.pool.receive(child.name, frame)
         else:
-            self.store.receive(frame)
+            self.stores.of(child).receive(frame)
+
+    def _take_report(self, child: Child, report: Report) -> None:
+        self._dispatcher.metrics.take_report(report)
+        if child.role == Role.STORE:
+            self.stores.of(child).objects = report.objects
 
     def _take(self, child: Child, frame: FromChild) -> None:
         self.changed = True
@@ -222,7 +232,7 @@ class Staff:
         elif isinstance(frame, Registered) and child.role == Role.SETUP:
             self._life.registered(frame)
         elif isinstance(frame, Classes) and child.role == Role.STORE:
-            self.store.serve()
+            self.stores.of(child).serve()
             self._life.resolved(frame)
         elif isinstance(frame, Ran):
             self.tasks.ended(child, frame.outcome)
@@ -234,20 +244,14 @@ class Staff:
         if child.role == Role.WORKER:
             self.pool.ready(child.name)
         elif child.role == Role.STORE:
-            self._take_store_s_hello(child)
+            self.stores.of(child).take_hello(self._life.opening.init())
         elif child.role == Role.TASK:
             self.tasks.greet(child)
-
-    def _take_store_s_hello(self, child: Child) -> None:
-        if self.store.is_greeted(child):
-            self.store.responded()
-        else:
-            self.store.greet(child, self._life.opening.init())
 
     def _take_stopped(self, child: Child, exit_code: int) -> None:
         child.stopping = True
         if child.role == Role.STORE:
-            self.store.stopped = True
+            self.stores.of(child).stopped = True
         elif child.role == Role.WORKER:
             self.pool.wants_to_retire(child.name)
         else:
@@ -291,7 +295,7 @@ class Staff:
         if child.role == Role.WORKER:
             self.pool.died(child, notice.code)
         elif child.role == Role.STORE:
-            self.store.died(child, notice.code)
+            self.stores.of(child).died(child, notice.code)
         elif child.role == Role.TASK:
             self.tasks.died(child, notice.code)
         elif not child.stopping:
@@ -307,7 +311,7 @@ class Staff:
         if child.role == Role.WORKER:
             return self.pool.loss(child.name)
         if child.role == Role.STORE:
-            return Loss(child.name, frozenset(self._dispatcher.in_store))
+            return Loss(child.name, frozenset(self.stores.of(child).calls))
         return Loss(child.name, frozenset({0} if code else ()))
 
     def _bury_setup(self, code: int) -> None:

@@ -25,6 +25,7 @@ _FEWEST_ROUNDS = 3  # of births that have failed, until it does; workers that ar
 class Child:
     """One child process.
 
+    :ivar place: which of several it is, where those of its role are not alike
     :ivar ready: it has said hello
     :ivar born: when it was asked for, seconds of the clock; ``killed`` likewise, 0 if we have not killed it
     :ivar stopping: it was told to end, or nothing is wanted of it any more
@@ -34,6 +35,7 @@ class Child:
     name: str
     role: Role
     generation: int
+    place: int = 0
     ready: bool = False
     born: float = 0.0
     killed: float = 0.0
@@ -43,7 +45,7 @@ class Child:
 
 @dataclass
 class _Failures:
-    """Deaths before readiness, of one role.
+    """Deaths before readiness, of one role and place.
 
     :ivar rounds: how often somebody was born after such a death and died likewise, the first round included
     :ivar since: when the first of the last round died, seconds of the clock
@@ -73,16 +75,16 @@ class Supervisor:
     children: dict[str, Child] = field(default_factory=dict)
     unsettled: dict[str, Child] = field(default_factory=dict)
     _births: dict[Role, int] = field(default_factory=dict)
-    _failures: dict[Role, _Failures] = field(default_factory=dict)
+    _failures: dict[tuple[Role, int], _Failures] = field(default_factory=dict)
 
-    def start(self, role: Role, now: float) -> Child:
+    def start(self, role: Role, now: float, place: int = 0) -> Child:
         """Start one child now.
 
         :raises OSError: there are not enough descriptors for it
         :raises NurseryLostError: nothing can be started any more
         """
         generation = self._births[role] = self._births.get(role, 0) + 1
-        child = Child(f"{role.name.lower()}-{generation}", role, generation, born=now)
+        child = Child(f"{role.name.lower()}-{generation}", role, generation, place, born=now)
         self.nursery.send(Spawn(child.name, role, generation), self.descriptors(child))
         self.children[child.name] = self.unsettled[child.name] = child
         return child
@@ -103,7 +105,7 @@ class Supervisor:
             child.ready = True
             if not child.killed:
                 self.unsettled.pop(name, None)
-            self._failures.pop(child.role, None)
+            self._failures.pop((child.role, child.place), None)
         return child
 
     def died(self, name: str, now: float) -> Child | None:
@@ -120,7 +122,7 @@ class Supervisor:
         return child
 
     def _note_failure(self, child: Child, now: float) -> None:
-        failures = self._failures.setdefault(child.role, _Failures())
+        failures = self._failures.setdefault((child.role, child.place), _Failures())
         if failures.not_before == inf:
             return
         failures.in_a_row += 1
@@ -135,14 +137,14 @@ class Supervisor:
             )
         failures.not_before = now + min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(failures.in_a_row - 1, _MOST_FAILURES))
 
-    def hold_back(self, role: Role, now: float) -> None:
+    def hold_back(self, role: Role, now: float, place: int = 0) -> None:
         """Start none of this role for a while, because it was not possible."""
-        failures = self._failures.setdefault(role, _Failures())
+        failures = self._failures.setdefault((role, place), _Failures())
         failures.not_before = max(failures.not_before, now + _FIRST_PAUSE)
 
-    def may_start(self, role: Role, now: float) -> bool:
+    def may_start(self, role: Role, now: float, place: int = 0) -> bool:
         """Whether a child of this role may be started now."""
-        failures = self._failures.get(role)
+        failures = self._failures.get((role, place))
         return failures is None or now >= failures.not_before
 
     def next_start(self, now: float) -> float | None:

@@ -130,7 +130,7 @@ class Relay:
         self._most_parked = most_parked
         self._children: dict[str, set[Question]] = {}
         self._calls: dict[int, set[Question]] = {}
-        self._deep = 0  # calls of the store that wait for the host
+        self._deep = 0  # calls of the stores that wait for the host or another store
         self._deadlines: list[tuple[int, int, Question]] = []
         self._numbers = count()
         self._strangers = 0
@@ -182,7 +182,7 @@ class Relay:
         if not ask.seq:
             return Question(ask.kind, route, ask.child, 0)
         lane = self._dispatcher.lanes.get(ask.child)
-        ticket = (lane.assigned if lane else self._dispatcher.in_store).get(ask.seq)
+        ticket = lane.assigned.get(ask.seq) if lane else self._dispatcher.shards.find(ask.seq)
         if ticket is None:
             return None
         session = session_of(ticket)

@@ -106,6 +106,11 @@ class Catalogue:
             return not class_name and method in self._by_name
         return method == "__del__" or method in exposed.methods or method in exposed.properties
 
+    def schema_of(self, name: str) -> ClassSchema:
+        """Return what a class looks like; one that is not known has nothing."""
+        exposed = self._by_name.get(name)
+        return ClassSchema(name=name) if exposed is None else exposed.schema
+
     def __getitem__(self, name: str) -> Exposed:
         return self._by_name[name]
 

@@ -10,6 +10,7 @@ Nothing here is thread-safe: the store calls it under its own mutex.
 from __future__ import annotations
 
 import os
+import re
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from weakref import WeakValueDictionary
 
 from scriptling.errors import ErrorCode, RpcError
 from workers.store.leases import Leases
+
+_MADE: Final = re.compile(r"([1-9][0-9]{0,8})\..", re.ASCII | re.DOTALL)
 
 WorkT = TypeVar("WorkT")
 
@@ -89,6 +92,7 @@ class Instances(Generic[WorkT]):
 
     def __init__(self, generation: int, most: int, leases: Leases[Instance[WorkT]]) -> None:
         self._generation = generation
+        self._prefix = f"{generation}."
         self._most = most
         self._leases = leases
         self._being_made = 0
@@ -157,7 +161,7 @@ class Instances(Generic[WorkT]):
         known = self.find(value)
         if known is not None:
             return known
-        instance: Instance[WorkT] = Instance(f"{self._generation}.{os.urandom(12).hex()}", class_name, value, owner)
+        instance: Instance[WorkT] = Instance(self._prefix + os.urandom(12).hex(), class_name, value, owner)
         self._by_id[instance.id] = instance
         self._ids[id(value)] = instance.id
         owner.instances[instance] = None
@@ -173,10 +177,14 @@ class Instances(Generic[WorkT]):
         """Return the live object that this value is, or None."""
         return self._by_id.get(self._ids.get(id(value), ""))
 
+    def has_made(self, object_id: str) -> bool:
+        """Whether an id looks like one that was made here."""
+        return object_id.startswith(self._prefix)
+
     def is_lost(self, object_id: str) -> bool:
-        """Whether an id was made in an earlier life of the store."""
-        generation, _, token = object_id.partition(".")
-        return bool(token) and generation in {str(number) for number in range(1, self._generation)}
+        """Whether an id looks like one that was made in an earlier life of the store."""
+        found = _MADE.match(object_id)
+        return found is not None and int(found[1]) < self._generation
 
     def remove(self, instance: Instance[WorkT]) -> None:
         """Forget an object; calls already in its mailbox still find it."""

@@ -1,4 +1,4 @@
-"""The object store: resolves the registered classes once, owns their instances, and runs everything on them.
+"""An object store: resolves the registered classes once, owns their instances, and runs everything on them.
 
 Its threads are a :class:`~workers.store.crew.Crew`: quick methods run in the thread that received them, slow ones get
 out of the others' way. Calls of one object run one after the other (:mod:`workers.store.instances`).
@@ -26,7 +26,7 @@ from workers import frames
 from workers.children import host_log
 from workers.children.asking import Asker, Scope, scope_of_script
 from workers.children.outcomes import check_size, encode_error
-from workers.children.remote_objects import remote_value
+from workers.children.remote_objects import RemoteObject, referred_to, remote_value
 from workers.frames import Call, Calls, Classes, Hello, Init, Kind, Ping, Replies, Stop, Stopped, Withdraw
 from workers.sockets import Line
 from workers.store.crew import Crew
@@ -58,9 +58,9 @@ class _Scope(Scope):
 
 
 class ObjectStore:
-    """The one object store of a server.
+    """The one object store of a server, or one of several, whose objects it sees as workers do.
 
-    :param generation: which life of the store this is; ids of earlier ones are answered with "object lost"
+    :param generation: the number of its birth among all stores; ids of those it follows are answered with "object lost"
     """
 
     def __init__(self, name: str, key: str, line: Line, settings: Settings, generation: int) -> None:
@@ -261,18 +261,21 @@ class ObjectStore:
         return b"null"
 
     def resolve(self, scope: Scope, reference: RemoteRef) -> Any:
-        """Return the instance itself; see :class:`workers.children.asking.Objects`."""
-        instance = self._routing.instances.get(reference.id)
+        """Return the instance itself, or a proxy of one in another store; see :class:`Objects`."""
+        instances = self._routing.instances
+        instance = instances.get(reference.id)
         if instance is None:
-            raise unknown_object(reference.id)
+            if self._settings.object_stores > 1 and not instances.has_made(reference.id):
+                return RemoteObject(self._asker, scope, reference, self._classes.schema_of(reference.class_name))
+            raise self._routing.missing(reference.id)
         instance.used = time.monotonic()
         return instance.value
 
     def reference(self, scope: Scope, value: Any) -> dict[str, Any] | None:
-        """Return the wire Value for an instance, which is kept from now on if it was not."""
+        """Return the wire Value of a proxy, or of an instance, which is kept from now on if it was not."""
         name = self._classes.name_of(value)
         if name is None:
-            return None
+            return remote_value(referred_to(value)) if type(value) is RemoteObject else None
         assert isinstance(scope, _Scope)
         return remote_value(self._keep(name, value, scope, reserved=False))
 

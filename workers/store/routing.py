@@ -88,7 +88,11 @@ class Routing:
         if call.kind == Kind.DESTROY:
             self._put(call, failed=False, payload=_NULL)
         else:
-            self._fail(call, _LOST if self.instances.is_lost(call.target) else unknown_object(call.target))
+            self._fail(call, self.missing(call.target))
+
+    def missing(self, object_id: str) -> RpcError:
+        """Return the error for an id that stands for no object, or for none any more."""
+        return _LOST if self.instances.is_lost(object_id) else unknown_object(object_id)
 
     def _post(self, task: Task, instance: Instance[Task]) -> None:
         if instance.hung and task.call.kind != Kind.DESTROY:

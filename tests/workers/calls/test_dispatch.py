@@ -260,13 +260,14 @@ def test_a_dead_worker_is_forgotten_with_what_it_had() -> None:
 
 def test_what_a_dead_store_was_not_sent_waits_for_its_successor() -> None:
     dispatcher = make_dispatcher()
+    (shard,) = dispatcher.shards.all
     sent, unsent = make_ticket(1), make_ticket(2)
     dispatcher.submit_to_store(sent)
-    dispatcher.for_store.clear()
+    shard.unsent.clear()
     dispatcher.submit_to_store(unsent)
-    assert dispatcher.store_gone() == [sent]
-    assert dispatcher.for_store == [unsent]
-    assert dispatcher.done_in_store([make_reply(1), make_reply(2)]) == [(unsent, make_reply(2))]
+    assert dispatcher.store_gone(shard) == [sent]
+    assert shard.unsent == [unsent]
+    assert dispatcher.done_in_store(shard, [make_reply(1), make_reply(2)]) == [(unsent, make_reply(2))]
 
 
 def test_calls_behind_as_many_waiting_ones_as_may_wait_are_given_up_after_a_while() -> None:

@@ -13,8 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.workers.fakes import Listener, make_reply, make_ticket
 from workers.calls.dispatch import MOST_AHEAD, STALL, TICKET, Dispatcher
 from workers.calls.lanes import HORIZON, Lane
+from workers.calls.shards import Everywhere
 from workers.calls.tickets import Ticket
-from workers.frames import Reply
+from workers.frames import Kind, Reply
 
 
 @dataclass
@@ -34,13 +35,16 @@ class AnyOrder(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.dispatcher = Dispatcher(callback_cap=2)
+        self.dispatcher = Dispatcher(callback_cap=2, object_stores=2)
+        for birth, shard in enumerate(self.dispatcher.shards.all, 1):
+            self.dispatcher.shards.born(shard, birth)
         self.callers = [Listener(), Listener()]
         self.tickets: dict[int, Ticket] = {}
         self.answered: Counter[int] = Counter()
         self.begun: Counter[int] = Counter()
         self.processes: list[Process] = []
-        self.in_store: set[int] = set()
+        self.in_stores: list[set[int]] = [set(), set()]
+        self.forgets: list[list[int]] = []
         self.births = 0
         self.now = 0
         self.abandoned = False
@@ -54,10 +58,10 @@ class AnyOrder(RuleBasedStateMachine):
         picked: int = data.draw(st.sampled_from(range(len(processes))))
         return processes[picked]
 
-    def _new_ticket(self, target: str, caller: int, size: int) -> Ticket:
+    def _new_ticket(self, target: str, caller: int, size: int, kind: Kind = Kind.FUNCTION) -> Ticket:
         seq = self.dispatcher.next_seq()
         assert seq not in self.tickets
-        self.tickets[seq] = make_ticket(seq, target, self.callers[caller], params=b"x" * size)
+        self.tickets[seq] = make_ticket(seq, target, self.callers[caller], params=b"x" * size, kind=kind)
         return self.tickets[seq]
 
     def _answer(self, tickets: list[Ticket]) -> None:
@@ -205,30 +209,47 @@ class AnyOrder(RuleBasedStateMachine):
         self.births += 1
         self.processes.append(Process(self.dispatcher.add_lane(f"worker-{self.births}")))
 
-    @rule(caller=st.integers(0, 1), size=st.integers(0, 9))
-    def submit_to_store(self, caller: int, size: int) -> None:
-        self.dispatcher.submit_to_store(self._new_ticket("object", caller, size))
+    @rule(caller=st.integers(0, 1), size=st.integers(0, 9), name=st.sampled_from(("1.a", "2.a", "3.a", "?")))
+    def submit_to_store(self, caller: int, size: int, name: str) -> None:
+        self.dispatcher.submit_to_store(self._new_ticket(name, caller, size, Kind.METHOD))
 
-    @rule()
-    def send_to_store(self) -> None:
-        self.in_store.update(ticket.seq for ticket in self.dispatcher.for_store)
-        self.dispatcher.for_store.clear()
+    @rule(caller=st.integers(0, 1))
+    def submit_to_all_stores(self, caller: int) -> None:
+        """Accept one call, which becomes one for each store, and is answered once."""
+        self.dispatcher.submit_to_all_stores(make_ticket(0, "", self.callers[caller], kind=Kind.FORGET))
+        parts = [shard.unsent[-1] for shard in self.dispatcher.shards.all]
+        self.tickets.update((part.seq, part) for part in parts)
+        self.forgets.append([part.seq for part in parts])
 
-    @precondition(lambda self: self.in_store)
+    def _answer_in_store(self, tickets: list[Ticket]) -> None:
+        self._answer(tickets)
+        for ticket in tickets:
+            if isinstance(ticket.caller, Everywhere):
+                ticket.caller.answer(ticket, False, b"null")
+
+    @rule(store=st.integers(0, 1))
+    def send_to_store(self, store: int) -> None:
+        unsent = self.dispatcher.shards.all[store].unsent
+        self.in_stores[store].update(ticket.seq for ticket in unsent)
+        unsent.clear()
+
+    @precondition(lambda self: any(self.in_stores))
     @rule(data=st.data(), again=st.booleans())
     def store_answers(self, data: Any, again: bool) -> None:
-        replies = [make_reply(data.draw(st.sampled_from(sorted(self.in_store))))]
-        self._answer([ticket for ticket, _ in self.dispatcher.done_in_store(replies)])
+        store = data.draw(st.sampled_from([index for index, sent in enumerate(self.in_stores) if sent]))
+        shard, sent = self.dispatcher.shards.all[store], self.in_stores[store]
+        replies = [make_reply(data.draw(st.sampled_from(sorted(sent))))]
+        self._answer_in_store([ticket for ticket, _ in self.dispatcher.done_in_store(shard, replies)])
         if again:
-            assert self.dispatcher.done_in_store(replies) == []
-        self.in_store.difference_update(reply.seq for reply in replies)
+            assert self.dispatcher.done_in_store(shard, replies) == []
+        sent.difference_update(reply.seq for reply in replies)
 
-    @rule()
-    def store_gone(self) -> None:
-        died = self.dispatcher.store_gone()
-        assert {ticket.seq for ticket in died} == {seq for seq in self.in_store if not self.answered[seq]}
-        self._answer(died)
-        self.in_store.clear()
+    @rule(store=st.integers(0, 1))
+    def store_gone(self, store: int) -> None:
+        died = self.dispatcher.store_gone(self.dispatcher.shards.all[store])
+        assert {ticket.seq for ticket in died} == {seq for seq in self.in_stores[store] if not self.answered[seq]}
+        self._answer_in_store(died)
+        self.in_stores[store].clear()
 
     @rule(caller=st.integers(0, 1), from_workers=st.booleans())
     def caller_goes_away(self, caller: int, from_workers: bool) -> None:
@@ -236,14 +257,14 @@ class AnyOrder(RuleBasedStateMachine):
         for process in self.processes if from_workers else ():
             if any(ticket.caller is gone for ticket in process.lane.assigned.values()):
                 self._take_back(process)
-        unsent = {ticket.seq for ticket in self.dispatcher.for_store}
+        unsent = {ticket.seq for shard in self.dispatcher.shards.all for ticket in shard.unsent}
         others = [ticket.seq for ticket in self.dispatcher.queue if ticket.caller is not gone]
         withdrawn = self.dispatcher.withdraw(gone)
         assert all(ticket.caller is gone for ticket in withdrawn)
         assert not any(self.begun[ticket.seq] for ticket in withdrawn)
-        assert {ticket.seq for ticket in withdrawn}.isdisjoint(self.in_store)
+        assert {ticket.seq for ticket in withdrawn}.isdisjoint(self.in_stores[0] | self.in_stores[1])
         assert [ticket.seq for ticket in self.dispatcher.queue] == others
-        assert not any(self.tickets[seq].caller is gone for seq in unsent & self.dispatcher.in_store.keys())
+        assert not any(self.tickets[seq].caller is gone for seq in unsent if self.dispatcher.shards.find(seq))
         if from_workers:
             left = [seq for lane in self.dispatcher.lanes.values() for seq in lane.assigned]
             assert all(self.begun[seq] for seq in left if self.tickets[seq].caller is gone)
@@ -252,7 +273,7 @@ class AnyOrder(RuleBasedStateMachine):
     @precondition(lambda self: len(self.tickets) > 30)
     @rule()
     def abandon(self) -> None:
-        self._answer(self.dispatcher.abandon())
+        self._answer_in_store(self.dispatcher.abandon())
         self.abandoned = True
         assert self.dispatcher.pending == 0
 
@@ -260,13 +281,20 @@ class AnyOrder(RuleBasedStateMachine):
     def each_call_is_in_one_place_until_it_is_answered_and_then_nowhere(self) -> None:
         dispatcher = self.dispatcher
         places = Counter(ticket.seq for ticket in dispatcher.queue)
-        places.update(dispatcher.in_store.keys())
+        for shard in dispatcher.shards.all:
+            places.update(shard.calls.keys())
         for lane in dispatcher.lanes.values():
             places.update(lane.assigned.keys())
         assert places == Counter(seq for seq in self.tickets if not self.answered[seq])
         assert dispatcher.pending == places.total()
-        assert {ticket.seq for ticket in dispatcher.for_store} <= dispatcher.in_store.keys()
+        for shard in dispatcher.shards.all:
+            assert {ticket.seq for ticket in shard.unsent} <= shard.calls.keys()
         assert dispatcher.held_bytes == sum(len(self.tickets[seq].params) + TICKET for seq in places)
+
+    @invariant()
+    def what_all_stores_do_is_answered_when_the_last_has_done_it(self) -> None:
+        done = sum(all(self.answered[seq] for seq in parts) for parts in self.forgets)
+        assert sum(len(caller.answers) for caller in self.callers) == done
 
     @invariant()
     def nothing_is_answered_or_begun_twice(self) -> None:

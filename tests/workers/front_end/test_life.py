@@ -141,7 +141,7 @@ def test_calls_for_the_store_that_were_not_sent_are_withdrawn_but_not_those_that
     gone.call(2, Method.OBJECT_DESTROY, object_id="1.abc")
     gone.say({"id": 3, "method": Method.OBJECT_CALL, "params": {"object_id": "1.abc", "method": "get"}})
     gone.leave()
-    assert [ticket.kind for ticket in server.dispatcher.for_store] == [Kind.DESTROY]
+    assert [ticket.kind for ticket in server.dispatcher.shards.all[0].unsent] == [Kind.DESTROY]
     assert server.dispatcher.pending == 1
 
 
@@ -159,7 +159,7 @@ def test_the_store_is_told_of_an_owner_that_has_ended_after_everything_that_it_w
     gone = server.connect(owner=9)
     gone.call(None, Method.OBJECT_NEW, **{"class": "Thing"})
     gone.leave(owner_ends=True)
-    made, forget = server.dispatcher.for_store
+    made, forget = server.dispatcher.shards.all[0].unsent
     assert (made.kind, made.caller.session) == (Kind.NEW, 9)
     assert (forget.kind, forget.caller.session) == (Kind.FORGET, 9)
     forget.caller.answer(forget, False, b"null")

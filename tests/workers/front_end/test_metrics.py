@@ -26,7 +26,7 @@ def make_timing(*elapsed: int, errors: int = 0) -> Timing:
 
 
 def gauges(states: tuple[str, ...] = ("idle",)) -> Gauges:
-    return Gauges(3, 2, 1, worker_states(states), 4)
+    return Gauges(3, 2, 1, 6, worker_states(states), 4)
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, ...], float]:
@@ -57,7 +57,6 @@ def test_reports_of_other_processes_add_up() -> None:
     metrics.take_report(Report(3, {"Thing.get": make_timing(4, errors=1), "Thing": make_timing(9)}))
     metrics.take_report(Report(operations={"kv.get": 7}))
     metrics.take_report(Report(operations={"kv.get": 2}))
-    assert metrics.objects == 3
     assert {name: timing.count for name, timing in metrics.store_timings.items()} == {"Thing.get": 3, "Thing": 1}
     assert metrics.outcomes == {("Thing.get", Outcome.TIMEOUT): 1}
     assert metrics.operations == {"kv.get": 9}
@@ -159,7 +158,7 @@ def test_a_function_and_a_class_of_one_name_are_shown_as_one() -> None:
 
 
 def test_everything_else_is_shown_too() -> None:
-    metrics = Metrics(callbacks=5, objects=6)
+    metrics = Metrics(callbacks=5)
     metrics.refusals[-32601] = 2
     metrics.restarts["worker"] = 3
     metrics.operations["kv.get"] = 4
@@ -177,7 +176,7 @@ def test_everything_else_is_shown_too() -> None:
 
 
 def test_a_server_that_has_done_nothing_shows_that() -> None:
-    assert samples(Metrics())["scriptling_objects",] == 0
+    assert samples(Metrics())["scriptling_callbacks_total",] == 0
 
 
 def test_names_that_are_hard_to_write_are_written() -> None:

@@ -25,22 +25,22 @@ def registered(classes: int = 0, problems: tuple[str, ...] = ()) -> Registered:
 def test_nothing_is_known_at_first() -> None:
     opening = Opening(5.0)
     assert not opening.complete
-    assert not opening.wants_store
+    assert not opening.wants_stores
     assert opening.problems == []
 
 
 def test_without_classes_no_store_is_needed() -> None:
     opening = Opening(5.0, registered())
     assert opening.complete
-    assert not opening.wants_store
+    assert not opening.wants_stores
 
 
 def test_with_classes_the_store_has_to_resolve_them_first() -> None:
-    assert Opening(5.0, registered(classes=1)).wants_store
+    assert Opening(5.0, registered(classes=1)).wants_stores
     assert not Opening(5.0, registered(classes=1)).complete
     resolved = Opening(5.0, registered(classes=1), Classes([ClassSchema("Class0")], ""))
     assert resolved.complete
-    assert resolved.wants_store
+    assert resolved.wants_stores
 
 
 def test_problems_of_setup_and_store_are_told_together() -> None:

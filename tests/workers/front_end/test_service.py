@@ -52,7 +52,7 @@ class Serving:
         return caught.value.code, caught.value.message
 
     def in_store(self) -> Ticket:
-        (ticket,) = self.dispatcher.for_store
+        (ticket,) = self.dispatcher.shards.all[0].unsent
         return ticket
 
 
@@ -127,7 +127,7 @@ def test_objects_are_made_called_and_destroyed_in_the_store() -> None:
         ticket = serving.in_store()
         assert (ticket.kind, ticket.target, ticket.method) == expected
         assert ticket.timeout == 7.0
-        serving.dispatcher.for_store.clear()
+        serving.dispatcher.shards.all[0].unsent.clear()
     assert not serving.dispatcher.queue
 
 
@@ -285,7 +285,7 @@ def test_the_shortest_time_that_anybody_sets_counts(own: float, sent: float | No
 def test_every_kind_of_call_may_have_a_deadline(method: str, params: dict[str, Any]) -> None:
     serving = Serving()
     serving.ask(method, {**params, "timeout": 0.25})
-    (ticket,) = [*serving.dispatcher.queue, *serving.dispatcher.for_store]
+    (ticket,) = [*serving.dispatcher.queue, *serving.dispatcher.shards.all[0].unsent]
     assert ticket.timeout == 0.25
 
 

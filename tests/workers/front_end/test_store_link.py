@@ -22,7 +22,8 @@ class Setting:
     def __init__(self) -> None:
         self.dispatcher = Dispatcher(10)
         self.sent: list[tuple[str, frames.ToChild]] = []
-        self.link = StoreLink(self.dispatcher, self._send, 2.0)
+        (self.shard,) = self.dispatcher.shards.all
+        self.link = StoreLink(self.dispatcher, self.shard, self._send, 2.0)
         self.host = Listener()
         self.births = 0
 
@@ -32,8 +33,12 @@ class Setting:
     def be_born(self) -> Child:
         self.births += 1
         child = Child(f"store-{self.births}", Role.STORE, self.births)
-        self.link.greet(child, INIT)
+        self.greet(child)
         return child
+
+    def greet(self, child: Child) -> None:
+        self.link.expect(child)
+        self.link.take_hello(INIT)
 
     def submit(self, seq: int) -> None:
         self.dispatcher.submit_to_store(make_ticket(seq, "1.abc", self.host))
@@ -151,7 +156,7 @@ def test_a_store_that_does_not_respond_is_killed_after_the_servers_time_whatever
     setting = Setting()
     supervisor = Supervisor(FakeNursery(), 1, no_descriptors)
     child = supervisor.start(Role.STORE, 0.0)
-    setting.link.greet(child, INIT)
+    setting.greet(child)
     setting.link.serve()
     setting.dispatcher.submit_to_store(make_ticket(1, "1.abc", setting.host, timeout=0.01))
     setting.link.hand_out()
@@ -166,7 +171,7 @@ def test_a_store_that_responds_or_has_nothing_to_do_is_left_alone() -> None:
     setting = Setting()
     supervisor = Supervisor(FakeNursery(), 1, no_descriptors)
     child = supervisor.start(Role.STORE, 0.0)
-    setting.link.greet(child, INIT)
+    setting.greet(child)
     setting.link.serve()
     for now in range(1, 9):
         setting.link.look(now * SECOND, supervisor)
@@ -174,5 +179,5 @@ def test_a_store_that_responds_or_has_nothing_to_do_is_left_alone() -> None:
     setting.link.hand_out()
     for now in range(11, 19):
         setting.link.look(now * SECOND, supervisor)
-        setting.link.responded()
+        setting.link.take_hello(INIT)
     assert child.verdict is None

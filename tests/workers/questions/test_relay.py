@@ -81,7 +81,7 @@ class Setting:
     def run_in_store(self) -> int:
         ticket = self.ticket()
         self.dispatcher.submit_to_store(ticket)
-        self.dispatcher.for_store.clear()
+        self.dispatcher.shards.all[0].unsent.clear()
         return ticket.seq
 
     def ticket(self) -> Ticket:
@@ -105,9 +105,11 @@ class Setting:
         self.session.receive(parse(json.dumps({"jsonrpc": "2.0", **message}).encode()))
 
     def store_answers(self, failed: bool = False) -> None:
-        (ticket,) = self.dispatcher.for_store
-        self.dispatcher.for_store.clear()
-        for settled, reply in self.dispatcher.done_in_store([Reply(ticket.seq, failed, VALUE, 1)]):
+        (ticket,) = self.dispatcher.shards.all[0].unsent
+        self.dispatcher.shards.all[0].unsent.clear()
+        for settled, reply in self.dispatcher.done_in_store(
+            self.dispatcher.shards.all[0], [Reply(ticket.seq, failed, VALUE, 1)]
+        ):
             settled.caller.answer(settled, reply.failed, reply.payload)
 
 
@@ -187,7 +189,7 @@ def test_a_host_that_has_gone_away_answers_at_once() -> None:
 def test_the_store_is_asked_like_by_a_host(want: Want, kind: Kind) -> None:
     setting = Setting()
     assert setting.ask(want, "1.abc") is setting.lane
-    (ticket,) = setting.dispatcher.for_store
+    (ticket,) = setting.dispatcher.shards.all[0].unsent
     assert (ticket.kind, ticket.target, ticket.method, ticket.params) == (kind, "1.abc", "get", b'{"id":"cb-1"}')
     assert ticket.flags == Flag.CALLBACKS | Flag.BIG_INTEGERS
     assert ticket.timeout == 2.5
@@ -207,7 +209,7 @@ def test_an_error_of_the_store_comes_back() -> None:
 def test_a_method_that_was_called_by_a_handler_may_ask_the_handlers_host() -> None:
     setting = Setting()
     setting.ask(Want.METHOD, "1.abc")
-    (method,) = setting.dispatcher.for_store
+    (method,) = setting.dispatcher.shards.all[0].unsent
     assert setting.ask(child="store-1", seq=method.seq, route=b"store") is None
     setting.host_says({"id": 1, "result": None})
     assert setting.answers == [(b"store", Answer(False, b'{"type":"null"}'))]
@@ -420,5 +422,5 @@ def test_what_is_made_for_a_session_that_has_ended_is_left_to_a_lease() -> None:
     setting = Setting()
     setting.session.leave()
     setting.ask(Want.ADOPT, "Thing")
-    (ticket,) = setting.dispatcher.for_store
+    (ticket,) = setting.dispatcher.shards.all[0].unsent
     assert ticket.flags & Flag.LEASED
