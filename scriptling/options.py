@@ -274,7 +274,13 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             mebibytes(64),
         ),
         _setting("max-message", "max_message", "MB", "largest message taken, in MiB (default: 16)", whole(1, 2047)),
-        _setting("max-queue", "max_queue", "N", "calls that may wait for a worker (default: 1000)", whole(1)),
+        _setting(
+            "max-queue",
+            "max_queue",
+            "N",
+            "calls that may wait for a worker; over HTTP, requests (default: 1000)",
+            whole(1),
+        ),
         _setting("max-batch", "max_batch", "N", "requests in one batch (default: 10000)", whole(1)),
         _setting("max-depth", "max_depth", "N", "lists and dicts nested in a value (default: 128)", whole(1, 200)),
         _setting(

@@ -18,6 +18,7 @@ from tests.wire.fixtures import Listen
 from tests.wire.gates import Gate
 from tests.wire.network import JSON, Port, ask, call, text
 from tests.wire.program import DEADLINE, wait_until
+from tests.wire.server import SETUP, registrations
 
 
 def test_queued_calls_of_a_client_that_goes_away_never_run(
@@ -84,6 +85,28 @@ def test_the_excess_of_a_burst_is_refused_at_once(listen: Listen, gate: Gate, fi
     figures.at_most(21, "over HTTP, queue full: 503 after (slowest of 50)", max(times), 0.05, room=40)
     assert all(answer.headers["retry-after"] == "1" for answer in refused)
     assert all("overloaded" in answer.json["error"]["message"] for answer in refused)
+
+
+def test_batches_wait_as_one_request_each(listen: Listen, gate: Gate, tmp_path: Path) -> None:
+    """Clients that wait for their answers are not refused for having asked for much at once."""
+    routes = (
+        SETUP + registrations(HANDLERS) + "import scriptling.runtime.http as http\nhttp.get('/page', 'handlers.page')\n"
+    )
+    handlers = HANDLERS + "def page(request): return {'status': 200, 'body': 'page'}\n"
+    port = listen(handlers, "--workers", "1", "--max-queue", "20", setup=routes)
+    batch = b"[%b]" % b",".join([ADD] * 100)
+    with ThreadPoolExecutor(18) as threads:
+        mark = tmp_path / "mark"
+        slow = threads.submit(port.post, call("wait", text(gate), text(mark)))
+        wait_until(mark.exists, DEADLINE, lambda: "not begun")
+        queued = [threads.submit(port.post, batch) for _ in range(16)]
+        full = b'scriptling_pending_calls{place="queued"} 1600.0'
+        wait_until(lambda: full in port.request("GET", "/metrics").body, DEADLINE, lambda: "not all are queued")
+        page = threads.submit(port.request, "GET", "/page")
+        gate.open()
+        assert slow.result(DEADLINE).status == page.result(DEADLINE).status == 200
+        for answer in (each.result(DEADLINE) for each in queued):
+            assert [each["result"] for each in answer.json] == [SEVEN] * 100
 
 
 def test_thousands_of_requests_behind_a_slow_one_are_answered_in_their_order(listen: Listen, gate: Gate) -> None:

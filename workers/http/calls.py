@@ -168,7 +168,9 @@ class PostedCalls:
         if self._life.ending.begun:
             return RpcError(ErrorCode.SHUTTING_DOWN, "the plugin is shutting down and takes no new calls")
         dispatcher = self._front_end.dispatcher
-        waiting = len(dispatcher.queue) if self._life.serving else self.open
+        waiting = self.open - 1  # a batch is one, for its client waits as others do
+        if self._life.serving:
+            waiting = min(waiting, len(dispatcher.queue))
         if dispatcher.is_full or waiting >= self._settings.max_queue:
             return RpcError(ErrorCode.OVERLOADED, "the server is overloaded: too many calls wait; try again later")
         if not (owed or self._life.serving):

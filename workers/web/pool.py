@@ -71,6 +71,7 @@ class WebPool:
         self._max_queue = settings.max_queue
         self._timeout = settings.call_timeout
         self._wake = wake
+        self._open = 0  # requests that have not been answered
         self._root = Session(life.service, _drop, 0, SHARED)
 
     async def call(self, kind: Kind, target: str, params: bytes, timeout: float | None = None) -> bytes:
@@ -107,7 +108,11 @@ class WebPool:
 
         :raises RpcError: it failed
         """
-        failed, payload = await begun.caller.outcome
+        self._open += 1
+        try:
+            failed, payload = await begun.caller.outcome
+        finally:
+            self._open -= 1
         if failed:
             error = _decode_error(payload)
             raise RpcError(error.code, error.message)
@@ -120,7 +125,9 @@ class WebPool:
     def _check_open(self) -> None:
         if self._life.ending.begun:
             raise RpcError(ErrorCode.SHUTTING_DOWN, "the server is shutting down and takes no new requests")
-        if self._dispatcher.is_full or len(self._dispatcher.queue) >= self._max_queue:
+        # What else is queued may be many calls of few clients.
+        waiting = min(self._open, len(self._dispatcher.queue))
+        if self._dispatcher.is_full or waiting >= self._max_queue:
             raise RpcError(ErrorCode.OVERLOADED, "the server is overloaded: too many calls wait; try again later")
 
 
