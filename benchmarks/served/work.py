@@ -26,3 +26,10 @@ class Counter:
     def increment(self, amount):
         self.value += amount
         return self.value
+
+    def fib(self, n):
+        return fib(n)
+
+
+class Other(Counter):
+    pass

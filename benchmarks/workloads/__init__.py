@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from benchmarks.model import Workload
-from benchmarks.workloads import add, callbacks, client, cpu, http, kv, mix, objects, payloads, processes, where
+from benchmarks.workloads import add, callbacks, client, cpu, http, kv, mix, objects, payloads, processes, stores, where
 
 ALL: tuple[Workload, ...] = (
     add.WORKLOAD,
     add.BATCH,
     objects.METHODS,
     objects.LIVES,
+    stores.WORKLOAD,
     callbacks.WORKLOAD,
     payloads.WORKLOAD,
     cpu.WORKLOAD,
