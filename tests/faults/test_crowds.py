@@ -42,6 +42,42 @@ def test_queued_calls_of_a_client_that_goes_away_never_run(
     figures.count(17, "queued calls of 9 clients that have gone: not run", 10 - len(mark.read_text()), 9)
 
 
+def half_closing(stack: ExitStack, port: Port, body: bytes) -> socket.socket:
+    """Post a message on a connection of its own, and close the side that it was sent by."""
+    connection = stack.enter_context(socket.create_connection(port.address, timeout=DEADLINE))
+    connection.sendall(HEAD + b"content-length: %d\r\n\r\n%b" % (len(body), body))
+    connection.shutdown(socket.SHUT_WR)
+    return connection
+
+
+def all_of(connection: socket.socket) -> bytes:
+    with connection.makefile("rb") as received:
+        return received.read()
+
+
+def test_a_client_that_sends_no_more_is_answered_and_closed_if_its_call_has_begun(
+    listen: Listen, gate: Gate, tmp_path: Path
+) -> None:
+    """It cannot be told from one that has gone before something is written to it, so that queued calls never run."""
+    port = listen(HANDLERS, "--workers", "1")
+    mark = tmp_path / "mark"
+    body = call("wait", text(gate), text(mark))
+    assert port.post(ADD).json["result"] == SEVEN  # there is a worker, and it is free
+    with ExitStack() as stack:
+        answer = all_of(half_closing(stack, port, ADD))
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert b'"value":7' in answer
+        running = half_closing(stack, port, body)
+        wait_until(mark.exists, DEADLINE, lambda: "not begun")
+        refused = all_of(half_closing(stack, port, body))
+        assert refused.startswith(b"HTTP/1.1 503 ")
+        assert b"keep it open until the answer comes" in refused
+        gate.open()
+        assert all_of(running).startswith(b"HTTP/1.1 200 ")
+    assert port.post(ADD).json["result"] == SEVEN
+    assert mark.read_text() == "x"
+
+
 QUEUES = """
 from pathlib import Path
 from scriptling.runtime import sync

@@ -28,6 +28,13 @@ _ONLY_POST = sentence(405, "POST a JSON-RPC message here", (b"allow", b"POST"))
 _ONLY_JSON = sentence(415, "send JSON, with Content-Type: application/json and no Content-Encoding")
 _NO_CONTENT = Reply(204)
 _JSON = (JSON,)
+_HALF_CLOSED = encode_error(
+    NULL_ID,
+    RpcError(
+        ErrorCode.CANCELLED,
+        "the client closed its side of the connection before its call had begun; keep it open until the answer comes",
+    ),
+)
 
 _log = logging.getLogger("scriptling.server")
 
@@ -72,6 +79,11 @@ class Exchange:
                 answered(reply)
             except Exception:  # here is a turn of the front-end, which everybody shares
                 _log.exception("an answer could not be given to the client that waits for it")
+
+    def half_close(self) -> None:
+        """Begin nothing more for a client that may have gone; answer it as soon as what has begun is done."""
+        if self.session is not None and self._calls.give_up(self.session):
+            self.finish(_unavailable(_HALF_CLOSED))
 
     def withdraw(self) -> None:
         """Wait for nothing any more: what has not begun never will."""
@@ -144,6 +156,11 @@ class PostedCalls:
             exchange.finish(_NO_CONTENT if refusal is None else _unavailable(encode_error(NULL_ID, refusal)))
         self._wake()
         return exchange
+
+    def give_up(self, session: Session) -> bool:
+        """Begin nothing more for a session; return whether that leaves anything of it unanswered."""
+        session.left = True
+        return bool(session.early) or self._life.withdraw(session)
 
     def _session(self, head: Head, send: Callable[[bytes], None]) -> Session:
         flags = Flag.LEASED | self._flags.get(head.owner, 0)

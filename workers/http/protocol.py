@@ -303,6 +303,17 @@ class Protocol(HttpToolsProtocol):
             self.transport.close()
         self.on_response_complete()
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Note that the client sends no more. It may have gone, or wait for the answer to its one request.
+
+        Which of the two it is shows only when something is written to it, so that what has not begun never does.
+        """
+        if self._exchange is None or self.pipeline or self.scheme == "https":  # TLS has no halves here
+            return False
+        self.cycle.keep_alive = False
+        self.loop.call_soon(self._exchange.half_close)  # after the turn that begins what came together with the end
+        return True
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Withdraw what the client does not wait for any more."""
         super().connection_lost(exc)
