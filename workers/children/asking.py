@@ -37,17 +37,20 @@ _decode_error = msgspec.json.Decoder(_WireError).decode
 class Scope:
     """One call while it runs: what its callbacks are attached to."""
 
-    __slots__ = ("active", "call", "pause", "resume")
+    __slots__ = ("active", "call")
 
-    def __init__(self, call: Call, pause: Callable[[bool], None], resume: Callable[[bool], None]) -> None:
-        """Describe a running call.
-
-        ``pause`` runs before it waits for an answer and ``resume`` after; both are told whether it is parked by that.
-        """
+    def __init__(self, call: Call) -> None:
         self.call = call
         self.active = True
-        self.pause = pause
-        self.resume = resume
+
+    def pause(self, parks: bool) -> None:
+        """Do what is to be done before it waits for an answer.
+
+        :param parks: whether it is parked by that
+        """
+
+    def resume(self, parks: bool) -> None:
+        """Do what is to be done after it has waited, see :meth:`pause`."""
 
     @property
     def big_integers(self) -> bool:
@@ -57,11 +60,7 @@ class Scope:
 
 def scope_of_script() -> Scope:
     """Return the scope of a process that runs a script and no call: it has no host."""
-    return Scope(Call(0, Kind.FUNCTION, "", "", b"", 0, 0, 0.0), nothing, nothing)
-
-
-def nothing(parks: bool) -> None:
-    """Do what has to be done around a question in a process where nobody else has to know: nothing."""
+    return Scope(Call(0, Kind.FUNCTION, "", "", b"", 0, 0, 0.0))
 
 
 class Objects(Protocol):

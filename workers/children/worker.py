@@ -30,7 +30,7 @@ from workers import frames
 from workers.calls import claims
 from workers.calls.journal import Writer
 from workers.children import host_log
-from workers.children.asking import Asker, Scope, nothing
+from workers.children.asking import Asker, Scope
 from workers.children.fitness import Fitness
 from workers.children.outcomes import check_size, encode_error, run_coroutine
 from workers.children.remote_objects import RemoteObjects
@@ -97,6 +97,20 @@ class Outbox:
         # in shared memory, and the front-end answers in tens of microseconds.
         while not self._journal.acknowledged:
             time.sleep(0.00005)
+
+
+class _Scope(Scope):
+    """A call of a worker while it runs."""
+
+    __slots__ = ("_before_asking",)
+
+    def __init__(self, call: Call, before_asking: Callable[[], None]) -> None:
+        super().__init__(call)
+        self._before_asking = before_asking
+
+    def pause(self, parks: bool) -> None:
+        """See :meth:`Scope.pause`."""
+        self._before_asking()
 
 
 class Worker:
@@ -233,7 +247,7 @@ class Worker:
                 return call
 
     def _execute(self, call: Call) -> tuple[bool, bytes]:
-        scope = Scope(call, self._before_asking, nothing)
+        scope = _Scope(call, self._before_asking)
         self._asker.enter(scope)
         self._asker.elsewhere = scope
         self._evaluator.begin()
@@ -246,7 +260,7 @@ class Worker:
             self._asker.enter(None)
             self._evaluator.repair()
 
-    def _before_asking(self, parks: bool) -> None:
+    def _before_asking(self) -> None:
         # Done replies must not wait for the host's answer. A handler's own threads must not touch the socket.
         if threading.get_ident() == self._thread:
             self._outbox.flush()

@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from scriptling.evaluator import Evaluator
@@ -50,11 +49,20 @@ _log = logging.getLogger("scriptling.store")
 class _Scope(Scope):
     """A call of the store while it runs."""
 
-    __slots__ = ("task",)
+    __slots__ = ("_store", "task")
 
-    def __init__(self, task: Task, pause: Callable[[bool], None], resume: Callable[[bool], None]) -> None:
-        super().__init__(task.call, pause, resume)
+    def __init__(self, store: ObjectStore, task: Task) -> None:
+        super().__init__(task.call)
+        self._store = store
         self.task = task
+
+    def pause(self, parks: bool) -> None:
+        """See :meth:`Scope.pause`."""
+        self._store.pause(self.task, parks)
+
+    def resume(self, parks: bool) -> None:
+        """See :meth:`Scope.resume`."""
+        self._store.resume(self.task, parks)
 
 
 class ObjectStore:
@@ -202,7 +210,7 @@ class ObjectStore:
         return now
 
     def _outcome(self, task: Task) -> tuple[bool, bytes]:
-        scope = _Scope(task, partial(self._pause, task), partial(self._resume, task))
+        scope = _Scope(self, task)
         self._asker.enter(scope)
         try:
             return False, self._evaluate(task, scope)
@@ -281,7 +289,7 @@ class ObjectStore:
 
     # Waiting for a callback
 
-    def _pause(self, task: Task, parks: bool) -> None:
+    def pause(self, task: Task, parks: bool) -> None:
         """Let others lead, and use the object, while this thread waits (the callback may call the object again)."""
         self._crew.give_up_lead()
         with self._mutex:
@@ -291,8 +299,10 @@ class ObjectStore:
             if task.instance is not None and task.asking == 1:
                 task.instance.away += 1
                 self._routing.release(task.instance)
+        self._wake()  # whoever leads now may wait for input already, and this object's next call is ready
 
-    def _resume(self, task: Task, parks: bool) -> None:
+    def resume(self, task: Task, parks: bool) -> None:
+        """Have its object back, behind what others have begun with it meanwhile."""
         instance = task.instance
         with self._mutex:
             task.asking -= 1

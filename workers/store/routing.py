@@ -138,14 +138,16 @@ class Routing:
             timing.note(elapsed, failed)
 
     def release(self, instance: Instance[Task]) -> None:
-        """Give a free object to whoever is next: a call that returns from a callback, then the mail."""
+        """Give a free object to whoever is next: a call that returns from a callback, then the mail.
+
+        Who does not lead has to wake whoever does; for the leader that would be a system call for nothing.
+        """
         instance.hung = ""
         instance.used = self._clock()
         if instance.returning:
             instance.returning.popleft().release()
         elif instance.mail:
             self.ledger.ready.append(instance.mail.popleft())
-            self._wake()
         else:
             instance.busy = False
 

@@ -13,7 +13,7 @@ from workers.store.departures import Departure
 from workers.store.instances import Instance, Owner
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Task:
     """A call that is ready to run, with the object it is for.
 

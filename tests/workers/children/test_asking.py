@@ -34,6 +34,20 @@ class NoObjects:
         return None
 
 
+class RecordedScope(Scope):
+    """Writes down when its call begins to wait and when it goes on."""
+
+    def __init__(self, call: Call, steps: list[str]) -> None:
+        super().__init__(call)
+        self._steps = steps
+
+    def pause(self, parks: bool) -> None:
+        self._steps.append("pause")
+
+    def resume(self, parks: bool) -> None:
+        self._steps.append("resume")
+
+
 class Setting:
     """An asker, and a front-end that answers as the test says."""
 
@@ -49,7 +63,7 @@ class Setting:
 
     def scope(self, flags: int = Flag.CALLBACKS) -> Scope:
         call = Call(7, Kind.FUNCTION, "f", "", b"{}", flags, 1, 0.0)
-        return Scope(call, lambda parks: self.steps.append("pause"), lambda parks: self.steps.append("resume"))
+        return RecordedScope(call, self.steps)
 
     def will_answer(self, payload: bytes = ONE, failed: bool = False) -> None:
         self._replies.put(lambda ask: Answer(failed, payload))

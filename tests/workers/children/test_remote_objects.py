@@ -47,7 +47,7 @@ class Worker:
         classes = (ClassDeclaration("Config", Handler(f"{__name__}.Config")),)
         init = Init(Declaration("lib", "", "", (), (), classes), CLASSES)
         self.objects = RemoteObjects(cast(Asker, self.asker), init)
-        self.scope = Scope(Call(1, Kind.FUNCTION, "f", "", b"", 0, 1, 0.0), lambda parks: None, lambda parks: None)
+        self.scope = Scope(Call(1, Kind.FUNCTION, "f", "", b"", 0, 1, 0.0))
 
     def proxy(self, reference: RemoteRef = REFERENCE) -> Any:
         return self.objects.resolve(self.scope, reference)
