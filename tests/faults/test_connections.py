@@ -146,6 +146,7 @@ def test_unfinished_messages_of_all_clients_together_have_a_bound(listen: Listen
     rest = bytes(12 * MEBIBYTE)
     if kind == "websocket":
         rest = frame(Opcode.CONT, rest, fin=False)
+    before = highest = port.program.memory()
     with ExitStack() as stack:
         connections = []
         for _ in range(40):
@@ -156,10 +157,12 @@ def test_unfinished_messages_of_all_clients_together_have_a_bound(listen: Listen
                 connection = open_websocket(port, stack)
                 connection.sendall(frame(Opcode.TEXT, b"[", fin=False))
             give_up(connection, 1, rest)
+            highest = max(highest, port.program.memory())
             connections.append(connection)
         refused = connections[0].recv(1 << 16)
         assert refused.startswith(b"HTTP/1.1 503 ") if kind == "http" else b"overloaded" in refused
         assert port.post(ADD).status == 200
+        assert highest - before < 360 * MEBIBYTE  # the bound, and room for buffers that grow
         connections[-1].setblocking(False)
         with pytest.raises(BlockingIOError):  # the last to begin is let go on
             connections[-1].recv(1)
@@ -173,6 +176,17 @@ def test_a_connection_that_is_kept_keeps_no_body(listen: Listen) -> None:
             connection = stack.enter_context(socket.create_connection(port.address, timeout=DEADLINE))
             connection.sendall(post(bytes(12 * MEBIBYTE)))
             assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+        assert port.program.memory() - before < 72 * MEBIBYTE
+
+
+def test_a_websocket_that_is_silent_keeps_no_message(listen: Listen) -> None:
+    port = listen(HANDLERS)
+    before = port.program.memory()
+    with ExitStack() as stack:
+        for _ in range(12):
+            connection = open_websocket(port, stack)
+            connection.sendall(frame(Opcode.TEXT, b" " * (12 * MEBIBYTE)))
+            receive_until(connection, 1, b"-32700")
         assert port.program.memory() - before < 72 * MEBIBYTE
 
 

@@ -26,12 +26,11 @@ import httptools
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
-from uvicorn.server import ServerState
 
 from workers.http.asgi import Application
 from workers.http.calls import Exchange, Head, PostedCalls
 from workers.http.replies import CLOSE, Reply, Scope
-from workers.http.websocket_protocol import WebSocketProtocol
+from workers.http.websocket_protocol import Shared, WebSocketProtocol
 
 LOOK = 0.5  # seconds between looks at deadlines
 _LONGEST_HEAD = 1 << 16  # bytes
@@ -69,9 +68,12 @@ class Guests:
     """
 
     limits: Limits
-    state: ServerState = field(default_factory=ServerState)
+    state: Shared = field(default_factory=Shared)
     unread: int = 0
     _slow: dict[Any, tuple[int, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.state.bound_unfinished = self.bound_unfinished
 
     def look(self, now: float) -> None:
         """End connections that are out of time, and renew the date that answers carry."""

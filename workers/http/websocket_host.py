@@ -17,7 +17,7 @@ from workers.frames import Flag
 from workers.front_end.frontend import FrontEnd
 from workers.front_end.service import Ends
 from workers.front_end.session import Session
-from workers.http.replies import Receive, Scope, Send
+from workers.http.replies import Message, Receive, Scope, Send
 
 _MEBIBYTE = 1 << 20
 _MUCH = 8 * _MEBIBYTE  # of answers that a host has not read, until it gets no log records
@@ -88,16 +88,20 @@ class _Host:
                     _log.error("a WebSocket has failed", exc_info=outcome)
 
     async def _keep_reading(self, receive: Receive) -> None:
-        message = await receive()
-        while message["type"] == "websocket.receive":
-            text = message.get("text")
-            data = message.get("bytes") if text is None else text.encode()
-            self._hosts.traffic.received += len(data or b"")
-            self._session.receive(parse(data or b"", self._hosts.settings.max_batch))
+        while self._take(await receive()):
             self._hosts.wake()
             while self._is_full():
                 await asyncio.sleep(_PAUSE)
-            message = await receive()
+
+    def _take(self, message: Message) -> bool:
+        """Take in what has come, and keep nothing of it; return whether that was no end."""
+        if message["type"] != "websocket.receive":
+            return False
+        text = message.get("text")
+        data = (message.get("bytes") if text is None else text.encode()) or b""
+        self._hosts.traffic.received += len(data)
+        self._session.receive(parse(data, self._hosts.settings.max_batch))
+        return True
 
     def _is_full(self) -> bool:
         """Whether no more may be read now. While calls wait for callbacks it must be: their answers come this way."""

@@ -7,16 +7,31 @@ much memory as its bytes; and a peer that reads nothing gets no more pings and p
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
+from uvicorn.config import Config
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
 from websockets.frames import CloseCode, Frame
 
 _SLICE = 1 << 14  # bytes
 _TURN = 0.005  # seconds for which slices are taken in before others have their turn
 _MOST_UNREAD = 1 << 16  # bytes that a peer has not read, until its pings are not answered
+_MUCH = 1 << 20  # bytes of one client, until it is looked whether all together send too much
 _NO_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+
+class Shared(ServerState):
+    """What all connections of a server have in common.
+
+    :ivar bound_unfinished: gives up clients if all together have sent too much of messages that are not whole
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bound_unfinished: Callable[[], None] = lambda: None
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
@@ -25,9 +40,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     :ivar since: when the application took the last message, or the connection was made
     """
 
-    def __init__(self, *args: Any, **more: Any) -> None:
-        super().__init__(*args, **more)
+    def __init__(self, config: Config, server_state: Shared, app_state: dict[str, Any]) -> None:
+        super().__init__(config, server_state, app_state)
         self.since = self.loop.time()
+        self._shared = server_state
+        self._received = 0  # bytes since it was last looked whether that is too much
         self._backlog = bytearray()
         self._whole = bytearray()  # of the message whose fragments are coming
         self._next: asyncio.Handle | None = None
@@ -39,6 +56,10 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self._go_on()
         else:
             self._take(data)
+        self._received += len(data)
+        if self._received > _MUCH:
+            self._received = 0
+            self._shared.bound_unfinished()
 
     def _take(self, data: bytes) -> None:
         super().data_received(data)
@@ -73,10 +94,23 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self._go_on()
         return message
 
+    def handle_text(self, event: Frame) -> None:
+        """Take in a message, or its first fragment, whose bytes the parser would keep until the next frame."""
+        super().handle_text(event)
+        event.data = b""
+
+    def handle_bytes(self, event: Frame) -> None:
+        """Take in a message as :meth:`handle_text` does."""
+        super().handle_bytes(event)
+        event.data = b""
+
     def handle_cont(self, event: Frame) -> None:
         """Take in a fragment; as a list of them, as it is kept otherwise, tiny ones take many times their size."""
-        self._whole += b"".join(self.frames) + event.data
+        for piece in self.frames:
+            self._whole += piece
         self.frames = []
+        self._whole += event.data
+        event.data = b""
         if event.fin:
             self.frames = [bytes(self._whole)]
             self._whole = bytearray()
@@ -89,6 +123,10 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def refuse(self) -> None:
         """Give the client up, because the server has too much to keep."""
+        self._whole = bytearray()
+        self._backlog.clear()
+        self.frames = []
+        self.conn.reader.discard()
         self.conn.fail(CloseCode.TRY_AGAIN_LATER, "the server is overloaded")
         self.handle_parser_exception()
 
