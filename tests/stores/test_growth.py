@@ -84,7 +84,7 @@ def test_a_store_can_be_opened_while_it_is_outgrown(folder: Path, outgrown_when_
 def test_a_store_that_is_outgrown_within_its_opening_is_opened_again(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    open_it, errors = lmdb.open, [lmdb.MapResizedError(), lmdb.MapResizedError()]
+    open_it, errors = lmdb.open, [lmdb.MapResizedError("by others"), lmdb.MapResizedError("by others")]
 
     def outgrown(*arguments: Any, **options: Any) -> Any:
         if errors:
