@@ -44,7 +44,7 @@ def serve(settings: Settings) -> int:
     _fill_standard_streams()
     try:
         run = _open_transport(settings)
-        folder, memory = RunFolder(), places.make_memory_folder()
+        memory, folder = places.make_memory_folder(), RunFolder()  # what is left of the first goes with the next start
     except ListenError as error:
         sys.stderr.write(f"scriptling: {error}\n")
         return CANNOT_LISTEN

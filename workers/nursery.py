@@ -18,6 +18,7 @@ import signal
 import socket
 import sys
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -96,6 +97,7 @@ class Nursery:
     def __init__(self, control: socket.socket, pid: int) -> None:
         self._control = control
         self._pid = pid
+        self._unsent: deque[tuple[bytes, list[int]]] = deque()
         control.setblocking(False)
 
     def fileno(self) -> int:
@@ -103,12 +105,25 @@ class Nursery:
         return self._control.fileno()
 
     def send(self, request: Request, descriptors: Iterable[int] = ()) -> None:
-        """Ask for a birth or a signal.
+        """Ask for a birth or a signal; the descriptors must stay open until the birth is told.
+
+        :raises NurseryLostError: it is not there any more
+        """
+        self._unsent.append((_encode(request), list(descriptors)))
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what there was no room for: hundreds of requests that came at once.
 
         :raises NurseryLostError: it is not there any more
         """
         try:
-            socket.send_fds(self._control, [_encode(request)], list(descriptors))
+            while self._unsent:
+                data, descriptors = self._unsent[0]
+                socket.send_fds(self._control, [data], descriptors)
+                self._unsent.popleft()
+        except BlockingIOError:
+            return
         except OSError as error:
             raise NurseryLostError(str(error)) from None
 

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -223,3 +224,22 @@ def test_the_death_of_the_nursery_is_told() -> None:
     with pytest.raises(NurseryLostError):
         handle.send(Kill("worker-1", 9))
     ours.close()
+
+
+def test_requests_that_come_faster_than_they_are_taken_wait_and_none_is_lost() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    theirs.setblocking(False)
+    handle = Nursery(ours, 0)
+    for number in range(2000):
+        handle.send(Kill(f"task-{number}", 9))
+    taken: list[bytes] = []
+    while len(taken) < 2000:
+        handle.flush()
+        before = len(taken)
+        with suppress(BlockingIOError):
+            while True:
+                taken.append(theirs.recv(4096))
+        assert len(taken) > before, "nothing more came"
+    assert all(b"task-%d" % number in each for number, each in enumerate(taken))
+    ours.close()
+    theirs.close()

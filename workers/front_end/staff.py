@@ -105,6 +105,7 @@ class Staff:
         """Watch the workers, and start whoever is missing if anybody may be started (``now`` in ns)."""
         self.changed = False
         try:
+            self._nursery.flush()
             self.pool.look(now, self.supervisor)
             self.stores.look(now, self.supervisor)
             self.supervisor.look(now / 1e9)
@@ -173,7 +174,10 @@ class Staff:
 
     def signal_tasks(self, number: signal.Signals) -> None:
         """Send a signal to the tasks that do not stop."""
-        self.tasks.signal(number, lambda name, number: self._nursery.send(Kill(name, number)))
+        try:
+            self.tasks.signal(number, lambda name, number: self._nursery.send(Kill(name, number)))
+        except NurseryLostError as lost:
+            self._lose_nursery(lost)
 
     def _tell_setup(self, frame: Started | Stop) -> None:
         for child in self.supervisor.of(Role.SETUP):
