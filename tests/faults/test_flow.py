@@ -135,9 +135,8 @@ def test_stderr_that_nobody_reads(figures: Figures, tmp_path: Path) -> None:
     setup = write_plugin(tmp_path, HANDLERS)
     with running(setup, "--workers", "2", listen=False) as server:
         server.start()
-        for _ in range(60):
-            server.call("shout")
-        figures.count(22, "calls that write 100 KB each to a stderr that nobody reads: answered", 60, 60)
+        answered = sum(server.call("shout") is None for _ in range(60))
+        figures.count(22, "calls that write 100 KB each to a stderr that nobody reads: answered", answered, 60)
         assert server.call("add", 1, 2) == 3
         server.end()
         assert server.program.exit_code(10) == 0
