@@ -270,7 +270,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             "max-memory",
             "max_memory",
             "MB",
-            "MiB of memory that a worker, or the object store, can allocate, 0 for any (default: 0)",
+            "MiB of memory that a worker, or an object store, can allocate, 0 for any (default: 0)",
             mebibytes(64),
         ),
         _setting("max-message", "max_message", "MB", "largest message taken, in MiB (default: 16)", whole(1, 2047)),

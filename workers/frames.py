@@ -5,7 +5,7 @@ to connect to one of our sockets gets nothing unpickled. The one exception to "o
 :func:`replies_frame`, which joins replies that a worker has already encoded into its journal.
 
 Two sockets carry them: *calls* (front-end to worker, object store or setup, and back) and *relay* (whatever a running
-call asks of the host or of the object store).
+call asks of the host or of the object stores).
 """
 
 from __future__ import annotations

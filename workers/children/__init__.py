@@ -1,4 +1,4 @@
-"""What runs in the processes that the nursery starts, but for the object store's own (:mod:`workers.store`).
+"""What runs in the processes that the nursery starts, but for the object stores' own (:mod:`workers.store`).
 
 ================== =================================================================================================
 ``roles``          what a new child does, by its role

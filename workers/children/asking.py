@@ -1,4 +1,4 @@
-"""How a running call asks the host (callbacks) or the object store (methods of objects it was given).
+"""How a running call asks the host (callbacks) or the object stores (methods of objects it was given).
 
 Every thread that asks has a socket of its own on the relay channel: ZeroMQ sockets belong to one thread, and answers to
 one thread can then never queue behind another's, nor behind calls.

@@ -8,7 +8,7 @@
 ``owners``          who owns what is made
 ``declared``        what there is to serve, in words
 ``staff``           every child: births, frames, deaths; ``supervisor``: when one may be started again
-``store_link``      the front-end's side of the object store
+``store_link``      the front-end's side of the object stores
 ``metrics``         what is counted; ``exposition``: as text for Prometheus
 ``signals``         signals as events of the loop
 =================== ================================================================================================

@@ -56,7 +56,7 @@ class _Server(Collector):
     def _counters(self) -> Iterator[Metric]:
         metrics = self._metrics
         yield _counters("refused_requests", "Requests that were not accepted.", "code", metrics.refusals)
-        yield _counters("restarts", "Processes that died and were replaced.", "role", metrics.restarts)
+        yield _counters("restarts", "Processes that died without being told to.", "role", metrics.restarts)
         yield CounterMetricFamily("scriptling_callbacks", "Calls of functions in hosts.", metrics.callbacks)
         yield _counters("shared_operations", "Operations on what calls share.", "operation", metrics.operations)
         received = {name: traffic.received for name, traffic in metrics.traffic.items()}

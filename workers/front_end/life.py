@@ -110,7 +110,7 @@ class Life:
         self._serve_if_complete()
 
     def resolved(self, frame: Classes) -> None:
-        """Take in the classes as the object store resolved them."""
+        """Take in the classes as an object store resolved them."""
         self.opening.classes = frame
         self._serve_if_complete()
 

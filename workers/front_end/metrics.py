@@ -111,7 +111,7 @@ class Metrics:
     """Everything that is counted in the front-end.
 
     :ivar timings: by the name of a handler in a worker
-    :ivar store_timings: by class, or class and method, as the object store reports them
+    :ivar store_timings: by class, or class and method, as the object stores report them
     :ivar outcomes: of calls that did not run to their end, by handler and outcome
     :ivar refusals: of requests that were not accepted, by error code
     :ivar restarts: of processes that died without being told to end, by role

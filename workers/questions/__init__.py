@@ -2,7 +2,7 @@
 
 ================== =================================================================================================
 ``relay``          every open question, and the table of those who answer
-``responders``     the host and the object store as those who answer
+``responders``     the host and the object stores as those who answer
 ``sync_responder`` queues and wait groups
 ``task_link``      background tasks and their processes; ``background``: the ledger of them
 ================== =================================================================================================

@@ -1,4 +1,4 @@
-"""Who answers what running calls ask of the host and of the object store."""
+"""Who answers what running calls ask of the host and of the object stores."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class HostResponder:
 
 
 class StoreResponder:
-    """Methods of objects, and instances that move to the store: the object store answers."""
+    """Methods of objects, and instances that move to a store: the object stores answer."""
 
     def __init__(self, relay: Relay, dispatcher: Dispatcher) -> None:
         self._relay = relay
@@ -67,7 +67,7 @@ class StoreResponder:
 
 @dataclass(eq=False)
 class StoreAnswer:
-    """Takes the object store's answer to a question, where a session takes it for a host's call.
+    """Takes an object store's answer to a question, where a session takes it for a host's call.
 
     :ivar root: see :class:`workers.questions.relay.Rooted`
     """

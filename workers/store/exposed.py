@@ -1,4 +1,4 @@
-"""A registered class as the object store uses it: its methods are called, its properties read and written."""
+"""A registered class as an object store uses it: its methods are called, its properties read and written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where each call of the object store goes: to its object, behind another call of it, or nowhere; and who is next.
+"""Where each call of an object store goes: to its object, behind another call of it, or nowhere; and who is next.
 
 Pure but for what it is given. Nothing here is thread-safe: the store calls it under its own mutex.
 """

@@ -1,4 +1,4 @@
-"""What the object store has to do, does, and has done."""
+"""What an object store has to do, does, and has done."""
 
 from __future__ import annotations
 
