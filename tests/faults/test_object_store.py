@@ -14,11 +14,12 @@ from tests.faults.conftest import FULL_SCALE
 from tests.faults.figures import Figures, percentile
 from tests.wire.gates import PASS, Gate
 from tests.wire.server import Serve
+from tests.wire.values import Raw
 
 THINGS = (
     PASS
     + """
-import os, time
+import os, threading, time
 def add(a, b): return a + b
 class Thing:
     def __init__(self, value=0): self.value = value
@@ -30,6 +31,16 @@ class Thing:
     def spin(self):
         while True: pass
     def call(self, f): return f()
+    def call_beside(self, f, path):
+        self.beside = threading.Thread(target=self._call, args=(f,))
+        self.beside.start()
+        _pass_gate(path)
+    def _call(self, f):
+        try: f()
+        except Exception as error: self.value = str(error)
+    def join(self):
+        self.beside.join()
+        return self.value
 def use(thing): return thing.get()
 """
 )
@@ -119,6 +130,18 @@ def test_callback_of_a_method_that_uses_the_same_object_completes(serve: Serve, 
         return nested
 
     figures.count(15, "a method's callback that uses its object, ten levels deep: completes", deeper(0) == 5, 1)
+
+
+def test_object_whose_method_leaves_a_thread_asking_can_be_used(serve: Serve, gate: Gate) -> None:
+    server = serve(THINGS, "")
+    thing = server.new("Thing")
+    by_hand = Raw({"type": "callback", "callback": {"id": "by hand"}})
+    left = server.begin_method(thing, "call_beside", by_hand, str(gate))
+    server.question()
+    gate.open()
+    assert server.value(left) is None
+    assert "has ended" in server.method(thing, "join")
+    assert "has ended" in server.method(thing, "get")
 
 
 ENDS = {

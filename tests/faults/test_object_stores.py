@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import time
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from tests.faults.figures import Figures
@@ -23,6 +25,8 @@ class _Thing:
     def pid(self): return os.getpid()
     def get(self): return self.value
     def read(self, other): return other.get()
+    def keep(self, other): self.value = other
+    def read_kept(self): return self.value.get()
     def same(self, other): return type(other).__name__, other is self
     def back(self, other): return other
     def made(self): return type(self).count
@@ -76,6 +80,75 @@ def test_each_store_is_replaced_however_often_either_dies(serve: Serve) -> None:
         assert server.failure(server.begin_method(thing, "get")).code == -32005
         server.destroy(thing)
     assert [server.method(thing, "get") for thing in kept] == [1, 1]
+
+
+DIES_RESOLVING = """
+import os, time
+if os.path.exists({record!r}):
+    with open({record!r}, "a+") as record:
+        record.write(f"{{time.monotonic()}}\\n")
+        record.seek(0)
+        if len(record.readlines()) <= 4: os.kill(os.getpid(), 9)
+class Left:
+    def pid(self): return os.getpid()
+class Right(Left): pass
+"""
+
+
+def test_a_store_that_dies_of_its_classes_is_started_again_after_pauses(serve: Serve, tmp_path: Path) -> None:
+    record = tmp_path / "births"
+    server = serve(DIES_RESOLVING.format(record=str(record)), "", *TWO)
+    left, right = server.new("Left"), server.new("Right")
+    pid = server.method(left, "pid")
+    record.touch()
+    os.kill(pid, signal.SIGKILL)
+    assert server.failure(server.begin_method(left, "pid")).code in {-32001, -32005}
+    fresh = server.request("object.new", {"class": "Left"})
+    assert server.method(right, "pid") != pid
+    assert server.result(fresh)
+    births = [float(line) for line in record.read_text().splitlines()]
+    assert len(births) == 5
+    pauses = [end - begin for begin, end in pairwise(births)]
+    assert all(pause >= least for pause, least in zip(pauses, (0.25, 0.5, 1, 2), strict=True))
+
+
+def test_a_class_that_was_broken_by_an_edit_costs_no_other_store_anything(serve: Serve, tmp_path: Path) -> None:
+    server = serve(THINGS, "", *TWO)
+    handlers = tmp_path / "handlers.py"
+    source = handlers.read_text()
+    left, right = server.new("Left"), server.new("Right", 2)
+    handlers.write_text("this is no Python\n")
+    assert server.failure(server.begin_method(left, "crash")).code == -32005
+    fresh = server.request("object.new", {"class": "Left"})
+    server.program.wait_for_stderr("SyntaxError")
+    assert server.method(right, "get") == 2
+    handlers.write_text(source)
+    assert server.result(fresh)
+    assert server.method(right, "get") == 2
+
+
+def test_what_a_method_keeps_of_another_store_can_be_used_by_the_next(serve: Serve) -> None:
+    server = serve(THINGS, "", *TWO)
+    left, right = server.new("Left"), server.new("Right", 2)
+    server.method(left, "keep", right)
+    assert server.method(left, "read_kept") == 2
+    assert server.method(server.method(left, "get"), "get") == 2
+
+
+def test_a_forged_question_of_a_handler_costs_its_call_only(serve: Serve) -> None:
+    forging = """
+def forge(want, target):
+    import gc
+    from workers.children.asking import Asker
+    from workers.frames import Want
+    [asker] = [each for each in gc.get_objects() if isinstance(each, Asker)]
+    asker.ask(asker.scope(), Want[want], target, b"{}", "get")
+"""
+    server = serve(THINGS + forging, "", *TWO)
+    right = server.new("Right", 2)
+    for want, target in (("ADOPT", "nobody's"), ("ADOPT", ""), ("METHOD", "1.x"), ("METHOD", "")):
+        assert server.failure(server.begin("forge", want, target)).code == -32000
+    assert server.method(right, "get") == 2
 
 
 def test_classes_have_stores_of_their_own_and_share_state_within_each(serve: Serve) -> None:

@@ -67,14 +67,19 @@ class Shards:
         self._births[str(birth)] = shard
 
     def of(self, ticket: Ticket) -> Shard:
-        """Return the store that a call is for; of several that may make an object, the one with the fewest calls."""
+        """Return the store that a call is for; of several that may make an object, the one with the fewest calls.
+
+        Any may refuse what is for none: a class that was not declared, which only a handler that forges its questions
+        can name, and an id that no store can have made.
+        """
         if self._only is not None:
             return self._only
         if ticket.kind in _NAMES_A_CLASS:
-            shards = self._of_class[ticket.target]
+            shards = self._of_class.get(ticket.target)
+            if shards is None:
+                return self.all[0]
             shards.rotate()
             return min(shards, key=_load)
-        # An id that no store can have made may be refused by any.
         return self._births.get(ticket.target.partition(".")[0], self.all[0])
 
     def find(self, seq: int) -> Ticket | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -44,7 +44,11 @@ class RemoteObjects:
 
 
 class RemoteObject:
-    """An instance in the store: its methods and properties run there."""
+    """An instance in the store: its methods and properties run there.
+
+    Whatever call uses it waits for that, which need not be the one that it was given to: methods keep what they are
+    given. A thread that runs no call asks on behalf of that one, for as long as it runs.
+    """
 
     __slots__ = ("_asker", "_reference", "_schema", "_scope")
 
@@ -56,7 +60,8 @@ class RemoteObject:
         assign(self, "_schema", schema)
 
     def _call(self, method: str, /, *args: Any, **kwargs: Any) -> Any:
-        return self._asker.method(self._scope, self._reference.id, method, args, kwargs)
+        scope = self._asker.scope() or self._scope
+        return self._asker.method(scope, self._reference.id, method, args, kwargs)
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("_"):
@@ -68,6 +73,9 @@ class RemoteObject:
 
     def __setattr__(self, name: str, value: Any) -> None:
         self._call(name, value)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"{self!r} lives in an object store, and cannot be copied from there; pass it by itself")
 
     def __dir__(self) -> list[str]:
         return [each.name for each in (*self._schema.methods, *self._schema.properties)]

@@ -236,21 +236,31 @@ class Staff:
         elif isinstance(frame, Registered) and child.role == Role.SETUP:
             self._life.registered(frame)
         elif isinstance(frame, Classes) and child.role == Role.STORE:
-            self.stores.of(child).serve()
-            self._life.resolved(frame)
+            self._take_classes(child, frame)
         elif isinstance(frame, Ran):
             self.tasks.ended(child, frame.outcome)
         elif isinstance(frame, Stopped):
             self._take_stopped(child, frame.exit_code)
 
     def _take_hello(self, child: Child) -> None:
+        if child.role == Role.STORE:
+            self.supervisor.greeted(child)  # it is ready when it has its classes
+            self.stores.of(child).take_hello(self._life.opening.init())
+            return
         self.supervisor.ready(child.name)
         if child.role == Role.WORKER:
             self.pool.ready(child.name)
-        elif child.role == Role.STORE:
-            self.stores.of(child).take_hello(self._life.opening.init())
         elif child.role == Role.TASK:
             self.tasks.greet(child)
+
+    def _take_classes(self, child: Child, frame: Classes) -> None:
+        if frame.problem and self._life.serving:  # it ends, and the next may be luckier
+            _log.error("%s", frame.problem)
+            return
+        if not frame.problem:
+            self.supervisor.ready(child.name)
+            self.stores.of(child).serve()
+        self._life.resolved(frame)
 
     def _take_stopped(self, child: Child, exit_code: int) -> None:
         child.stopping = True

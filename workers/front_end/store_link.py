@@ -55,8 +55,12 @@ class StoreLink:
     def take_hello(self, init: Init) -> None:
         """Give a store that is connected the classes it is to resolve; of one that has them, note that it responds."""
         self._silent_since = 0
-        if not self._greeted:
-            self._greeted = True
+        if self._greeted:
+            return
+        self._greeted = True
+        if self._told_to_stop:
+            self._send(self.name, frames.encode(frames.Stop()))
+        else:
             self.stopped = False
             self._send(self.name, frames.encode(init))
 
@@ -112,8 +116,8 @@ class StoreLink:
 
     def stop(self) -> None:
         """Have every object destroyed; it says when it has stopped."""
+        self._told_to_stop = True  # it may not have said hello yet, or its last frame may come after its death
         if not self.stopped:
-            self._told_to_stop = True  # its last frame may come after the notice of its death
             self._send(self.name, frames.encode(frames.Stop()))
 
     def died(self, child: Child, code: int) -> None:

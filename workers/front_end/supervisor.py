@@ -26,7 +26,7 @@ class Child:
     """One child process.
 
     :ivar place: which of several it is, where those of its role are not alike
-    :ivar ready: it has said hello
+    :ivar ready: it can do what it is for
     :ivar born: when it was asked for, seconds of the clock; ``killed`` likewise, 0 if we have not killed it
     :ivar stopping: it was told to end, or nothing is wanted of it any more
     :ivar verdict: what the calls that die with it are answered with, if it was us who killed it
@@ -99,14 +99,18 @@ class Supervisor:
             self.nursery.send(Kill(name))
 
     def ready(self, name: str) -> Child | None:
-        """Note that a child has said hello."""
+        """Note that a child can do what it is for."""
         child = self.children.get(name)
         if child is not None and not child.ready:
             child.ready = True
-            if not child.killed:
-                self.unsettled.pop(name, None)
+            self.greeted(child)
             self._failures.pop((child.role, child.place), None)
         return child
+
+    def greeted(self, child: Child) -> None:
+        """Note that a child has said hello, and may take what time it needs from now on to get ready."""
+        if not child.killed:
+            self.unsettled.pop(child.name, None)
 
     def died(self, name: str, now: float) -> Child | None:
         """Forget a dead child.

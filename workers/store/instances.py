@@ -64,7 +64,7 @@ class Instance(Generic[WorkT]):
     destroyed: bool = False
     hung: str = ""
     mail: deque[WorkT] = field(default_factory=lambda: _EMPTY)
-    returning: deque[Any] = field(default_factory=lambda: _EMPTY)
+    returning: deque[WorkT] = field(default_factory=lambda: _EMPTY)
 
     @property
     def in_use(self) -> bool:
@@ -77,11 +77,11 @@ class Instance(Generic[WorkT]):
             self.mail = deque()
         self.mail.append(work)
 
-    def wait_to_return(self, gate: Any) -> None:
-        """Keep what a call waits at that wants its object back."""
+    def wait_to_return(self, work: WorkT) -> None:
+        """Keep a call that wants its object back."""
         if self.returning is _EMPTY:
             self.returning = deque()
-        self.returning.append(gate)
+        self.returning.append(work)
 
 
 class Instances(Generic[WorkT]):

@@ -101,7 +101,8 @@ class ObjectStore:
         self._library = init.declaration.library
         problem = self._classes.resolve(init.declaration.classes, evaluator)
         self._line.send(frames.encode(Classes(self._classes.schemas, problem)))
-        self._crew.run()
+        if not problem:
+            self._crew.run()
 
     # The lead: input, work, output
 
@@ -293,31 +294,19 @@ class ObjectStore:
         """Let others lead, and use the object, while this thread waits (the callback may call the object again)."""
         self._crew.give_up_lead()
         with self._mutex:
-            task.asking += 1  # a method may ask from several threads of its own
             if parks:
                 task.park(time.monotonic())
-            if task.instance is not None and task.asking == 1:
-                task.instance.away += 1
-                self._routing.release(task.instance)
+            self._routing.let_go(task)
         self._wake()  # whoever leads now may wait for input already, and this object's next call is ready
 
     def resume(self, task: Task, parks: bool) -> None:
         """Have its object back, behind what others have begun with it meanwhile."""
-        instance = task.instance
         with self._mutex:
-            task.asking -= 1
             if parks:
                 task.unpark(time.monotonic())
-            if instance is None or task.asking:
-                return
-            instance.away -= 1
-            if not instance.busy:
-                instance.busy = True
-                return
-            gate = threading.Lock()
-            gate.acquire()
-            instance.wait_to_return(gate)
-        gate.acquire()
+            returned = self._routing.return_to(task)
+        if returned is not None:
+            returned.wait()
 
     # Watching
 

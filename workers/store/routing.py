@@ -5,6 +5,7 @@ Pure but for what it is given. Nothing here is thread-safe: the store calls it u
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -121,8 +122,14 @@ class Routing:
         if not task.answered:
             self._put(task.call, failed, payload, elapsed)
             self._settle(task)
-        if task.instance is not None:
+        task.over = True
+        if task.instance is None:
+            return
+        if task.holds:
             self.release(task.instance)
+        else:  # a thread that it has started asks, or wants the object back
+            task.instance.away -= 1
+            task.go_on()
 
     def _count(self, task: Task, failed: bool, elapsed: int) -> None:
         ledger = self.ledger
@@ -144,12 +151,37 @@ class Routing:
         """
         instance.hung = ""
         instance.used = self._clock()
-        if instance.returning:
-            instance.returning.popleft().release()
-        elif instance.mail:
+        while instance.returning:
+            if instance.returning.popleft().take_back():
+                instance.away -= 1
+                return
+        if instance.mail:
             self.ledger.ready.append(instance.mail.popleft())
         else:
             instance.busy = False
+
+    def let_go(self, task: Task) -> None:
+        """Let others have a call's object while it waits for something."""
+        task.asking += 1  # a method may ask from several threads of its own
+        if task.instance is not None and task.holds and not task.over:
+            task.holds = False
+            task.instance.away += 1
+            self.release(task.instance)
+
+    def return_to(self, task: Task) -> threading.Event | None:
+        """Give a call its object again that waits for nothing any more; return what to wait for if others have it."""
+        instance = task.instance
+        task.asking -= 1
+        if instance is None or task.asking or task.holds or task.over:
+            return None
+        if not instance.busy:
+            instance.busy = True
+            instance.away -= 1
+            task.take_back()
+        elif task.returned is None:
+            task.returned = threading.Event()
+            instance.wait_to_return(task)
+        return task.returned
 
     def give_up(self, task: Task) -> None:
         """Answer a call that runs for too long, and refuse what waits for its object."""
@@ -167,7 +199,7 @@ class Routing:
 
     def _refuse_mail(self, task: Task, reason: str) -> None:
         instance = task.instance
-        if instance is None or task.asking:
+        if instance is None or not task.holds:
             return
         instance.hung = reason
         for waiting in take_out(instance.mail, lambda each: each.call.kind != Kind.DESTROY):

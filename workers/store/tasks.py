@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,6 +22,9 @@ class Task:
     :ivar departure: that this call is a part of
     :ivar since: when it began, without the time for which it was parked (s)
     :ivar asking: how many of its questions are open; ``parked``: those of them that block on other calls
+    :ivar holds: whether it has its object, if it is for one; it has let it go while it asks, and when it is over
+    :ivar over: whether it has come to its end; threads that it has started may still ask
+    :ivar returned: is set when it has its object again, or needs it no more; there is one while it waits for that
     """
 
     call: Call
@@ -32,6 +36,23 @@ class Task:
     asking: int = 0
     parked: int = 0
     parked_since: float = 0.0
+    holds: bool = True
+    over: bool = False
+    returned: threading.Event | None = None
+
+    def take_back(self) -> bool:
+        """Give it its object again; False if it is over, and needs it no more."""
+        if self.over:
+            return False
+        self.holds = True
+        self.go_on()
+        return True
+
+    def go_on(self) -> None:
+        """Let its threads go on that wait for its object."""
+        if self.returned is not None:
+            self.returned.set()
+            self.returned = None
 
     def park(self, now: float) -> None:
         """Stop its clock, because it blocks on other calls."""

@@ -38,6 +38,12 @@ def test_a_class_has_its_objects_in_one_store() -> None:
     assert [set(places(shards, name)) for name in "ABC"] == [{0}, {1}, {0}]
 
 
+def test_a_class_that_nobody_declared_is_for_any_store_to_refuse() -> None:
+    shards = make_shards(2, "A", "B")
+    for kind in (Kind.ADOPT, Kind.NEW):
+        assert shards.of(make_ticket(1, "forged", kind=kind)) is shards.all[0]
+
+
 def test_what_a_function_has_made_goes_where_its_class_is() -> None:
     shards = make_shards(2, "A", "B")
     assert shards.of(make_ticket(1, "B", kind=Kind.ADOPT)) is shards.all[1]

@@ -31,8 +31,14 @@ class FakeAsker:
 
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
+        self.scopes: list[Scope] = []
+        self.current: Scope | None = None
+
+    def scope(self) -> Scope | None:
+        return self.current
 
     def method(self, scope: Scope, object_id: str, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        self.scopes.append(scope)
         self.asked.append((object_id, name, tuple(args), dict(kwargs)))
         return "answer"
 
@@ -41,13 +47,17 @@ class FakeAsker:
         return b'{"library":"lib","class":"Config","id":"1.abc"}'
 
 
+def make_scope(seq: int) -> Scope:
+    return Scope(Call(seq, Kind.FUNCTION, "f", "", b"", 0, 1, 0.0))
+
+
 class Worker:
     def __init__(self) -> None:
         self.asker = FakeAsker()
         classes = (ClassDeclaration("Config", Handler(f"{__name__}.Config")),)
         init = Init(Declaration("lib", "", "", (), (), classes), CLASSES)
         self.objects = RemoteObjects(cast(Asker, self.asker), init)
-        self.scope = Scope(Call(1, Kind.FUNCTION, "f", "", b"", 0, 1, 0.0))
+        self.scope = make_scope(1)
 
     def proxy(self, reference: RemoteRef = REFERENCE) -> Any:
         return self.objects.resolve(self.scope, reference)
@@ -57,6 +67,20 @@ def test_methods_run_in_the_store() -> None:
     worker = Worker()
     assert worker.proxy().get(1, key=2) == "answer"
     assert worker.asker.asked == [("1.abc", "get", (1,), {"key": 2})]
+
+
+def test_the_call_that_uses_a_proxy_waits_whichever_it_was_given_to() -> None:
+    worker = Worker()
+    proxy = worker.proxy()
+    proxy.get()
+    worker.asker.current = make_scope(2)
+    proxy.get()
+    assert worker.asker.scopes == [worker.scope, worker.asker.current]
+
+
+def test_a_proxy_cannot_be_pickled() -> None:
+    with pytest.raises(TypeError, match="lives in an object store"):
+        pickle.dumps(Worker().proxy())
 
 
 def test_keyword_arguments_may_have_any_name() -> None:

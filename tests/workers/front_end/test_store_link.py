@@ -56,6 +56,17 @@ def test_a_new_store_is_told_the_classes() -> None:
     assert not setting.link.stopped
 
 
+def test_a_store_that_comes_when_all_are_told_to_stop_stops_at_once() -> None:
+    setting = Setting()
+    setting.link.expect(Child("store-1", Role.STORE, 1))
+    setting.link.stop()
+    assert setting.sent == []
+    assert setting.link.stopped
+    setting.link.take_hello(INIT)
+    assert [(name, type(frame)) for name, frame in setting.sent] == [("store-1", Stop)]
+    assert setting.link.stopped
+
+
 def test_nothing_is_sent_before_the_classes_are_resolved() -> None:
     setting = Setting()
     setting.submit(1)
@@ -117,8 +128,6 @@ def test_what_was_not_sent_goes_to_the_next_store_once_it_is_ready() -> None:
 
 def test_a_store_that_lives_is_asked_to_stop_once_it_is_wanted_no_more() -> None:
     setting = Setting()
-    setting.link.stop()
-    assert setting.sent == []
     setting.be_born()
     setting.link.stop()
     assert setting.sent[-1] == ("store-1", Stop())

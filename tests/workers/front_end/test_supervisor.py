@@ -138,6 +138,17 @@ def test_however_many_die_together_births_are_tried_again_after_pauses(workers: 
         setting.die_together(workers, now)
 
 
+def test_a_child_that_has_said_hello_may_take_its_time_but_has_failed_if_it_dies_before_it_is_ready() -> None:
+    setting = Setting()
+    supervisor = setting.supervisor
+    child = supervisor.start(Role.STORE, 0.0)
+    supervisor.greeted(child)
+    supervisor.look(100.0)
+    assert not child.killed
+    supervisor.died(child.name, 100.0)
+    assert not supervisor.may_start(Role.STORE, 100.0)
+
+
 def test_a_child_that_was_told_to_stop_may_die_before_it_was_ready() -> None:
     supervisor = Setting().supervisor
     for _ in range(20):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from typing import Any
 
@@ -40,6 +41,8 @@ class AnyOrder(RuleBasedStateMachine):
         self.ended: Counter[str] = Counter()
         self.owner_is_gone: dict[str, bool] = {}
         self.withdrawn: set[int] = set()
+        self.asking: list[Task] = []
+        self.coming_back: list[threading.Event] = []
 
     def _route(self, kind: Kind, target: str = "", owner: int = 3, flags: int = 0) -> int:
         seq = len(self.calls) + 1
@@ -94,7 +97,6 @@ class AnyOrder(RuleBasedStateMachine):
         assert task.call.seq not in self.withdrawn
         if task.instance is not None:
             assert task.instance.busy
-            assert all(each.instance is not task.instance for each in self.running)
         self.running.append(task)
 
     @precondition(lambda self: self.running)
@@ -120,6 +122,22 @@ class AnyOrder(RuleBasedStateMachine):
         self.made[id] = instance
         self.owner_is_gone[id] = task.owner.ended
         return True
+
+    @precondition(lambda self: self.running)
+    @rule(data=st.data())
+    def ask(self, data: Any) -> None:
+        task = data.draw(st.sampled_from(self.running))
+        self.routing.let_go(task)
+        self.asking.append(task)
+
+    @precondition(lambda self: self.asking)
+    @rule(data=st.data())
+    def hear(self, data: Any) -> None:
+        """Go on with a call that has asked, or with a thread of it that has outlived it."""
+        task = self.asking.pop(data.draw(st.sampled_from(range(len(self.asking)))))
+        returned = self.routing.return_to(task)
+        if returned is not None:
+            self.coming_back.append(returned)
 
     @precondition(lambda self: any(not task.answered for task in self.running))
     @rule(data=st.data())
@@ -148,11 +166,23 @@ class AnyOrder(RuleBasedStateMachine):
                 elif task.instance is not None and task.call.kind == Kind.DESTROY:
                     self.ended[task.instance.id] += 1
                 self.routing.finished(task, False, b"", 1000)
+        while self.asking:
+            assert self.routing.return_to(self.asking.pop()) is None
+        assert all(returned.is_set() for returned in self.coming_back)
         self._flush()
         assert self.answers == Counter(self.calls.keys())
         for id, instance in self.made.items():
             assert self.ended[id] == instance.destroyed == (self.routing.instances.get(id) is None)
             assert instance.destroyed or not self.owner_is_gone[id]
+            assert not instance.in_use
+
+    @invariant()
+    def nobody_shares_an_object_with_who_has_not_let_it_go(self) -> None:
+        tasks = [*self.running, *self.routing.ledger.ready]
+        users = Counter(task.instance.id for task in tasks if task.instance and task.holds)
+        assert max(users.values(), default=0) <= 1
+        for instance in self.made.values():
+            assert instance.busy == bool(users[instance.id])
 
     @invariant()
     def nothing_is_answered_or_ends_twice(self) -> None:
