@@ -260,9 +260,11 @@ class Dispatcher:
 
         What wants no answer is left: nobody waits for it who could have gone. So is what frees an object.
         """
-        withdrawn = [ticket for ticket in self.queue if is_withdrawn_with(ticket, caller)]
+        withdrawn = [ticket for ticket in self.queue if ticket.caller is caller and is_withdrawn_with(ticket, caller)]
         if withdrawn:
-            kept = [ticket for ticket in self.queue if not is_withdrawn_with(ticket, caller)]
+            kept = [
+                ticket for ticket in self.queue if ticket.caller is not caller or not is_withdrawn_with(ticket, caller)
+            ]
             self.queue.clear()
             self.queue.extend(kept)
         unsent = [ticket for shard in self.shards.all for ticket in shard.withdraw(caller)]

@@ -69,6 +69,7 @@ class Ledger(Generic[W]):
         self._most_waiting = most_waiting
         self._last_id = 0
         self._tasks: dict[int, Task[W]] = {}
+        self._owned: dict[str, dict[int, Task[W]]] = {}  # those of them that are wanted, by their owner
         self._queue: deque[Task[W]] = deque()
         self._queued_bytes = 0
         self._kept: dict[int, Task[W]] = {}
@@ -86,7 +87,7 @@ class Ledger(Generic[W]):
             text = f"the task {spec.name!r} cannot be queued: {len(self._queue)} tasks wait for their turn"
             raise RpcError(ErrorCode.OVERLOADED, f"{text} already; let some end, or raise --max-tasks")
         self._last_id = task.id
-        self._tasks[task.id] = task
+        self._tasks[task.id] = self._owned.setdefault(owner, {})[task.id] = task
         self._queue.append(task)
         self._queued_bytes += task.size
         return task.id
@@ -127,7 +128,7 @@ class Ledger(Generic[W]):
         for waiter in waiters:
             self._settle(waiter, outcome)
         if waiters or not task.wanted:
-            self._tasks.pop(task.id, None)
+            self._forget(task.id)
         else:
             self._keep(task, outcome)
 
@@ -139,9 +140,17 @@ class Ledger(Generic[W]):
 
     def _drop(self, id: int) -> None:
         task = self._kept.pop(id, None)
-        self._tasks.pop(id, None)
+        self._forget(id)
         if task is not None and task.outcome is not None:
             self._kept_bytes -= len(task.outcome.payload)
+
+    def _forget(self, id: int) -> None:
+        task = self._tasks.pop(id, None)
+        if task is not None and task.wanted:
+            owned = self._owned[task.owner]
+            del owned[id]
+            if not owned:
+                del self._owned[task.owner]
 
     def wait(self, id: int, waiter: W) -> None:
         """Settle a waiter with what comes of a task."""
@@ -163,7 +172,7 @@ class Ledger(Generic[W]):
 
     def disown(self, owner: str) -> None:
         """Keep no results for a process that has died; its tasks go on."""
-        for task in [task for task in self._tasks.values() if task.owner == owner]:
+        for task in self._owned.pop(owner, {}).values():
             task.wanted = False
             if task.outcome is not None:
                 self._drop(task.id)

@@ -117,6 +117,21 @@ def test_results_nobody_can_ask_for_are_not_kept() -> None:
     assert (len(setting._tasks), setting._kept, setting._kept_bytes) == (1, {}, 0)
 
 
+def test_results_of_others_are_kept_until_they_are_told() -> None:
+    setting = Setting(most=3)
+    ids = [setting.add(owner=f"worker-{number}") for number in (1, 2, 1)]
+    setting.start("task-1", "task-2", "task-3")
+    for child in ("task-1", "task-2"):
+        setting.end(child, DONE)
+    setting.disown("worker-1")
+    setting.disown("worker-3")
+    for id in ids[:2]:
+        setting.wait(id, "a")
+    assert [outcome.failed for _, outcome in setting.told] == [True, False]
+    setting.end("task-3", DONE)
+    assert (setting._tasks, setting._owned) == ({}, {})
+
+
 @pytest.mark.parametrize("bound", ["MOST_KEPT", "MOST_BYTES"])
 def test_the_oldest_results_are_dropped(monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
     monkeypatch.setattr(background, bound, 2 if bound == "MOST_KEPT" else 250)
