@@ -63,6 +63,21 @@ def test_stalled_handshakes_hold_up_nobody(listen: Listen, figures: Figures, num
     figures.at_most(32, f"{number} stalled TLS handshakes: slowest of 20 others, connecting", max(times), 0.1, room=50)
 
 
+def test_handshakes_that_stall_count_as_connections(listen: Listen) -> None:
+    """Those who stall for longest go before anybody is turned away, and before their time is over."""
+    port = listen(HANDLERS, "--tls-generate", "--max-connections", "5")
+    with ExitStack() as stack:
+        stalled = [stack.enter_context(socket.create_connection(port.address, timeout=DEADLINE)) for _ in range(20)]
+        for connection in stalled[:15]:
+            connection.settimeout(5)  # half of what a handshake may take
+            assert connection.recv(1) == b""
+        assert secure(port).json["result"] == SEVEN
+        stalled[-1].setblocking(False)
+        with pytest.raises(BlockingIOError):
+            stalled[-1].recv(1)
+    assert "ERROR" not in port.program.stderr
+
+
 @pytest.mark.parametrize("content", ["", "no certificate", None])
 def test_a_bad_certificate_is_a_sentence_and_status_4(figures: Figures, tmp_path: Path, content: str | None) -> None:
     if content is not None:

@@ -89,6 +89,10 @@ class Guests:
         self._slow = slow
         self.unread = sum(size for size, _ in slow.values())
 
+    def room(self) -> int:
+        """Return how many more clients there may be."""
+        return self.limits.connections - len(self.state.connections)
+
     def bound_unfinished(self) -> None:
         """Give up whose messages are longest on their way, if there is too much of such messages."""
         found = [each for each in self.state.connections if isinstance(each, (Protocol, WebSocketProtocol))]

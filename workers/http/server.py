@@ -24,6 +24,7 @@ from workers.home import Home
 from workers.http.access import Access
 from workers.http.asgi import Application
 from workers.http.front_end import HttpFrontEnd
+from workers.http.handshakes import Handshakes
 from workers.http.listening import BACKLOG, is_public, names_of, url
 from workers.http.protocol import LOOK, Guests, Limits, Protocol
 from workers.http.tls import context_of, generated_context
@@ -34,7 +35,6 @@ _MOST_UNREAD = 256 << 20  # bytes of answers that clients have not read, until n
 _MOST_UNFINISHED = 256 << 20  # bytes of messages that have come in part; four of the longest if that is more
 _OWN_DESCRIPTORS = 64  # of a server without connections and workers, and some to spare
 _DESCRIPTORS_OF_ONE = 8  # of a worker, and of one that is lent for it
-_HANDSHAKE = 10.0  # seconds for a TLS handshake
 _ENDING = 1.0  # seconds for connections to close
 
 _log = logging.getLogger("scriptling.server")
@@ -94,13 +94,16 @@ async def _run(home: Home, server: HttpFrontEnd, listener: socket.socket, tls: s
         loop.call_later(LOOK, look)
 
     look()
-    listening = await loop.create_server(
-        lambda: Protocol(config, guests, server.application, loop),
-        sock=listener,
-        backlog=BACKLOG,  # else it is set again, to less
-        ssl=tls,
-        ssl_handshake_timeout=_HANDSHAKE if tls else None,
-    )
+
+    def meet() -> Protocol:
+        return Protocol(config, guests, server.application, loop)
+
+    listening: asyncio.Server | Handshakes
+    if tls:
+        listening = Handshakes(listener, tls, meet, guests.room)
+    else:
+        # The backlog would be set again otherwise, to less.
+        listening = await loop.create_server(meet, sock=listener, backlog=BACKLOG)
     front_end.address = url(listener, "https" if tls else "http")
     _log.debug("listening at %s", front_end.address)
     server.start()
