@@ -26,7 +26,7 @@ from scriptling.protocol.nodes import (
 
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 # Python reads no decimal integer of more than 4,300 digits, and msgspec counts a minus sign as one; this many bits fit.
-_MOST_BITS = 14_280
+MOST_BITS = 14_280
 
 
 class ValueEncoder:
@@ -137,7 +137,7 @@ class ValueEncoder:
     def _big_int(self, value: int) -> IntNode:
         if not self._big_ints:
             raise Fault("cannot send an integer that does not fit 64 bits,")
-        if value.bit_length() > _MOST_BITS:
+        if value.bit_length() > MOST_BITS:
             raise Fault("cannot send an integer of more than 14,280 bits,")
         return IntNode(value)
 
@@ -216,11 +216,20 @@ def _find_surrogate(node: Any) -> None:
         steps = enumerate(node.items)
     elif isinstance(node, DictNode):
         steps = node.entries.items()
+    check_members(steps, _find_surrogate)
+
+
+def check_members(steps: Iterable[tuple[Any, Any]], check: Callable[[Any], None]) -> None:
+    """Check what is in a list or dict, and the keys of a dict; a fault that is raised tells its place.
+
+    :param steps: pairs of an index or key and what is there
+    :raises Fault: by ``check``, or because a key holds half a surrogate pair
+    """
     for step, item in steps:
         try:
             if isinstance(step, str):
                 check_text(step)
-            _find_surrogate(item)
+            check(item)
         except Fault as fault:
             fault.inside(step)
             raise

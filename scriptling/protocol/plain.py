@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from math import isfinite
 from typing import Any
 
-from scriptling.protocol.encoding import check_text, type_name
+from scriptling.protocol.encoding import MOST_BITS, check_members, check_text, type_name
 from scriptling.protocol.nodes import (
     DEFAULT_MAX_DEPTH,
     Fault,
@@ -21,7 +21,6 @@ from scriptling.protocol.nodes import (
     encode_node,
 )
 
-_MOST_BITS = 14_280  # of an integer; Python reads no decimal numeral of more than 4,300 digits
 _TEXT_AND_NUMBERS = frozenset((str, int, bool, type(None)))
 
 
@@ -71,7 +70,7 @@ def _scalar(value: Any) -> str | int | float:
 
 
 def _whole(value: int) -> int:
-    if value.bit_length() > _MOST_BITS:
+    if value.bit_length() > MOST_BITS:
         raise Fault("cannot send an integer of more than 14,280 bits,")
     return value
 
@@ -127,14 +126,7 @@ def _find_surrogate(value: Any) -> None:
         steps = enumerate(value)
     elif isinstance(value, dict):
         steps = value.items()
-    for step, item in steps:
-        try:
-            if isinstance(step, str):
-                check_text(step)
-            _find_surrogate(item)
-        except Fault as fault:
-            fault.inside(step)
-            raise
+    check_members(steps, _find_surrogate)
 
 
 def decode_plain(text: bytes, where: str = "params", max_depth: int = DEFAULT_MAX_DEPTH) -> Any:
