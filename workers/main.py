@@ -45,20 +45,22 @@ def serve(settings: Settings) -> int:
     try:
         run = _open_transport(settings)
         memory, folder = places.make_memory_folder(), RunFolder()  # what is left of the first goes with the next start
-    except ListenError as error:
+    except (ListenError, OSError) as error:
         sys.stderr.write(f"scriptling: {error}\n")
-        return CANNOT_LISTEN
-    except OSError as error:
-        sys.stderr.write(f"scriptling: {error}\n")
-        return _FAULT
-    errors = ErrorLog(2)
+        return CANNOT_LISTEN if isinstance(error, ListenError) else _FAULT
     home = Home(folder.path, memory, os.urandom(16).hex(), settings._replace(bearer_token=""))
+    return _serve_from(home, run)
+
+
+def _serve_from(home: Home, run: _Run) -> int:
+    """Start what every server has, serve, and leave nothing behind."""
+    errors = ErrorLog(2)
     children = nursery.fork(lambda: clean_up(home), errors.write_end, lambda: make_live(home))
     os.close(errors.write_end)
     _allow_many_descriptors()
-    log.configure(settings.log_level, settings.log_format, errors.put)
-    if settings.sandboxed:
-        _tell_weakness(settings)
+    log.configure(home.settings.log_level, home.settings.log_format, errors.put)
+    if home.settings.sandboxed:
+        _tell_weakness(home.settings)
     try:
         return run(home, children, errors)
     except ListenError as error:
