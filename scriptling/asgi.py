@@ -10,7 +10,8 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from scriptling.options import BY_NAME, Arguments, UsageError, unknown
+from scriptling.arguments import Arguments
+from scriptling.options import BY_NAME, UsageError, unknown
 from scriptling.settings import load
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from scriptling.options import UsageError, parse_arguments
+from scriptling.arguments import parse_arguments
+from scriptling.options import UsageError
 from scriptling.settings import Settings, load
 
 

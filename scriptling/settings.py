@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from scriptling.options import BY_NAME, OPTIONS, Arguments, Option, UsageError, token, unknown
+from scriptling.arguments import Arguments
+from scriptling.options import BY_NAME, OPTIONS, Option, UsageError, token, unknown
 
 
 class Settings(NamedTuple):
@@ -112,7 +113,7 @@ def default_workers() -> int:
 def load(arguments: Arguments, environment: Mapping[str, str]) -> Settings:
     """Join all sources into one :class:`Settings`.
 
-    :param arguments: the command line, from :func:`scriptling.options.parse_arguments`
+    :param arguments: the command line, from :func:`scriptling.arguments.parse_arguments`
     :param environment: usually ``os.environ``; names that are no setting are left alone, as they may be a script's or a
         host's own
     :raises UsageError: something unknown, malformed or contradictory

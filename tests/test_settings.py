@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from scriptling.options import OPTIONS, UsageError, parse_arguments
+from scriptling.arguments import parse_arguments
+from scriptling.options import OPTIONS, UsageError
 from scriptling.settings import Settings, default_workers, load
 
 
