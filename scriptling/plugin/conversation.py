@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Sequence
 from functools import partial
 
-from scriptling.errors import ErrorCode, PluginError, RpcError
-from scriptling.plugin.calls import CALLBACK_GONE, Call, Invocation
+from scriptling.errors import ErrorCode, PluginError, PluginTimeout, RpcError
+from scriptling.plugin.calls import CALLBACK_GONE, Call, Invocation, shown
 from scriptling.plugin.channel import Channel
 from scriptling.plugin.hostlog import HostLog
 from scriptling.plugin.session import Answered, Asked, Event, Exchange, Session, Violation
@@ -74,6 +74,11 @@ class Conversation:
         for invocation in self._asked.values():
             invocation.closed = True
         return f"{self._label} {self.last_word}{self._channel.report()}"
+
+    def too_late(self, request: tuple[str, bytes], seconds: float) -> PluginTimeout:
+        """Return the error for a request that was not answered in time; callable by any thread."""
+        text = f"{self._label} did not answer {shown(request)} within {seconds:g} seconds{self._channel.report()}"
+        return PluginTimeout(text, ErrorCode.TIMED_OUT)
 
     def drop(self, failure: Callable[[], PluginError] | None) -> None:
         """Wake all who wait for what will not come."""

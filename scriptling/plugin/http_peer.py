@@ -12,7 +12,7 @@ from time import monotonic
 from scriptling.errors import PluginCallError
 from scriptling.plugin.calls import Callback
 from scriptling.plugin.channel import CHUNK, readable
-from scriptling.plugin.posting import CALLBACKS_REFUSED, HttpAnswer, NoAnswer, Poster, Posting, Unsent, Wire
+from scriptling.plugin.posting import AnyHttpPeer, HttpAnswer, NoAnswer, Posting, Unsent, Wire
 from scriptling.plugin.url import Address
 from scriptling.protocol.jsonrpc import Response
 from scriptling.protocol.messages import Method
@@ -83,7 +83,7 @@ class _Link:
         self._socket.settimeout(left)
 
 
-class HttpPeer:
+class HttpPeer(AnyHttpPeer):
     """The conversation with one URL (see :class:`~scriptling.plugin.calls.Peer`).
 
     Calls of several threads use a connection each. A request is sent for a second time only where the server cannot
@@ -92,22 +92,11 @@ class HttpPeer:
     :param goodbye: whether objects belong to this client; it is told ``plugin.shutdown`` then when it is closed
     """
 
-    callbacks_refused = CALLBACKS_REFUSED
-
     def __init__(self, address: Address, goodbye: bool) -> None:
-        self.label = address.label
-        self.patience = 0.0
-        self._address = address
-        self._poster = Poster(address, goodbye)
-        self._goodbye = goodbye
+        super().__init__(address, goodbye)
         self._idle: list[_Link] = []
         self._posts: SimpleQueue[tuple[str, bytes] | None] = SimpleQueue()
         self._sender: threading.Thread | None = None
-
-    @property
-    def alive(self) -> bool:
-        """A URL cannot be dead: the next call may find it answering."""
-        return True
 
     def exchange(
         self,

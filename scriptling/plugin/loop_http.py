@@ -9,7 +9,7 @@ from contextlib import suppress
 from scriptling.errors import PluginCallError
 from scriptling.plugin.calls import Callback
 from scriptling.plugin.channel import CHUNK, readable
-from scriptling.plugin.posting import CALLBACKS_REFUSED, HttpAnswer, NoAnswer, Poster, Posting, Unsent, Wire
+from scriptling.plugin.posting import AnyHttpPeer, HttpAnswer, NoAnswer, Posting, Unsent, Wire
 from scriptling.plugin.url import CONNECT_TIMEOUT, Address
 from scriptling.protocol.jsonrpc import Response
 from scriptling.protocol.messages import Method
@@ -75,7 +75,7 @@ class _Link:
         return answer
 
 
-class LoopHttpPeer:
+class LoopHttpPeer(AnyHttpPeer):
     """The conversation with one URL (see :class:`~scriptling.plugin.loop_peer.AsyncPeer`).
 
     Every call that runs has a connection of its own, so that to cancel it closes that, which tells the server.
@@ -83,23 +83,12 @@ class LoopHttpPeer:
     :param goodbye: whether objects belong to this client; it is told ``plugin.shutdown`` then when it is closed
     """
 
-    callbacks_refused = CALLBACKS_REFUSED
-
     def __init__(self, address: Address, goodbye: bool) -> None:
-        self.label = address.label
-        self.patience = 0.0
-        self._address = address
-        self._poster = Poster(address, goodbye)
-        self._goodbye = goodbye
+        super().__init__(address, goodbye)
         self._loop = asyncio.get_running_loop()
         self._idle: list[_Link] = []
         self._places = asyncio.Semaphore(_MOST_OPEN)
         self._posts: set[asyncio.Task[None]] = set()
-
-    @property
-    def alive(self) -> bool:
-        """A URL cannot be dead: the next call may find it answering."""
-        return True
 
     async def exchange(
         self,

@@ -12,9 +12,9 @@ from contextvars import copy_context
 from functools import partial
 from typing import Protocol, cast
 
-from scriptling.errors import ErrorCode, PluginCrashed, PluginError, PluginTimeout
+from scriptling.errors import ErrorCode, PluginCrashed, PluginError
 from scriptling.plugin.access import INTERRUPTED_GRACE
-from scriptling.plugin.calls import AnyPeer, Call, Callback, Invocation, shown
+from scriptling.plugin.calls import AnyPeer, Call, Callback, Invocation
 from scriptling.plugin.channel import Channel
 from scriptling.plugin.conversation import Conversation
 from scriptling.plugin.hostlog import HostLog
@@ -131,8 +131,7 @@ class LoopPeer:
             async with asyncio.timeout(None if timeout is None else timeout + self.patience):
                 await call.answered
         except TimeoutError:
-            what = f"did not answer {shown(requests[0])} within {timeout or 0:g} seconds"
-            raise PluginTimeout(f"{self.label} {what}{self._channel.report()}", ErrorCode.TIMED_OUT) from None
+            raise self._conversation.too_late(requests[0], timeout or 0) from None
         except asyncio.CancelledError:
             self._interrupted = True
             raise

@@ -176,3 +176,24 @@ class Posting:
         """Return the error for a connection that could not be made, or has ended."""
         reason = str(error) or type(error).__name__
         return PluginCrashed(f"{self._address.label} cannot be reached, or broke off: {reason}", ErrorCode.WORKER_DIED)
+
+
+class AnyHttpPeer:
+    """What the conversation with one URL is to threads and tasks alike (see :class:`~scriptling.plugin.calls.AnyPeer`).
+
+    :param goodbye: whether objects belong to this client; it is told ``plugin.shutdown`` then when it is closed
+    """
+
+    callbacks_refused = CALLBACKS_REFUSED
+
+    def __init__(self, address: Address, goodbye: bool) -> None:
+        self.label = address.label
+        self.patience = 0.0
+        self._address = address
+        self._poster = Poster(address, goodbye)
+        self._goodbye = goodbye
+
+    @property
+    def alive(self) -> bool:
+        """A URL cannot be dead: the next call may find it answering."""
+        return True

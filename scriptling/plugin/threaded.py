@@ -21,9 +21,9 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, cast
 
-from scriptling.errors import ErrorCode, PluginCrashed, PluginError, PluginTimeout
+from scriptling.errors import ErrorCode, PluginCrashed, PluginError
 from scriptling.plugin.access import INTERRUPTED_GRACE
-from scriptling.plugin.calls import Call, Callback, Invocation, shown
+from scriptling.plugin.calls import Call, Callback, Invocation
 from scriptling.plugin.channel import Channel
 from scriptling.plugin.conversation import Conversation
 from scriptling.plugin.hostlog import HostLog
@@ -158,7 +158,7 @@ class ThreadedPeer:
             raise
         if not in_time:
             self._do(self._conversation.abandon, call)
-            raise self._too_late(shown(requests[0]), timeout or 0)
+            raise self._conversation.too_late(requests[0], timeout or 0)
         if call.failure is not None:
             raise call.failure()
         return cast("list[Response]", call.replies)
@@ -213,10 +213,6 @@ class ThreadedPeer:
     def _reply(self, invocation: Invocation, text: bytes) -> None:
         """Take the answer of a callback from the thread that ran it."""
         self._do(self._conversation.answer, (invocation, text))
-
-    def _too_late(self, what: str, seconds: float) -> PluginTimeout:
-        text = f"{self.label} did not answer {what} within {seconds:g} seconds{self._channel.report()}"
-        return PluginTimeout(text, ErrorCode.TIMED_OUT)
 
     def _fail_everything(self) -> None:
         """Wake all who wait for what will not come, including those whose orders were too late."""
