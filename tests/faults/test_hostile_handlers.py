@@ -22,6 +22,15 @@ def forge():
     for frame in (frames.Registered(Declaration(library="forged"), [], ["forged"]), frames.Classes([], "forged")):
         for socket in sockets: socket.send(frames.encode(frame))
     return len(sockets)
+def speak_in_task(kind):
+    from scriptling.runtime import background
+    return background("speaker", "handlers.speak", kind).get()
+def speak(kind):
+    from workers import frames
+    from workers.sockets import Line
+    [line] = [each for each in gc.get_objects() if type(each) is Line]
+    frame = frames.Stopped(77) if kind == "stopped" else frames.Ran(frames.Outcome(True, b"no JSON"))
+    line.send(frames.encode(frame))
 """
 HARMS = {
     "closes every descriptor": "os.closerange(3, 400)",
@@ -67,3 +76,11 @@ def test_worker_that_speaks_for_setup_and_store_is_not_heard(serve: Serve) -> No
     assert server.call("forge") >= 1
     assert server.call("add", 1, 1) == 2
     assert server.handshake()["library"]["name"] == "tested"
+
+
+@pytest.mark.parametrize("kind", ["stopped", "ran"])
+def test_task_that_forges_its_end_ends_nothing_else(serve: Serve, kind: str) -> None:
+    server = serve(HANDLERS, "", "--workers", "1")
+    server.answer(server.begin("speak_in_task", kind))
+    assert server.call("add", 1, 1) == 2
+    assert "shutting down" not in server.stop()

@@ -202,7 +202,7 @@ class Life:
             if session.early:
                 session.refuse(RpcError(ErrorCode.SHUTTING_DOWN, "the plugin shut down before it had started"))
         for ticket in self._dispatcher.abandon():
-            text = f"the plugin shut down before {ticket.target} returned"
+            text = f"the plugin shut down before {ticket.method or ticket.target} returned"
             self._dispatcher.fail(ticket, RpcError(ErrorCode.SHUTTING_DOWN, text))
 
 

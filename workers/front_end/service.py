@@ -199,7 +199,8 @@ class Service:
             self._begin_shutdown()
         if host.ends is not Ends.OWNER or not self.offer.classes:
             return _NULL
-        self._dispatcher.submit_to_all_stores(Ticket(0, host, Kind.FORGET, "", "", b"", id=id, batch=batch, slot=slot))
+        forget = Ticket(0, host, Kind.FORGET, "", Method.SHUTDOWN, b"", id=id, batch=batch, slot=slot)
+        self._dispatcher.submit_to_all_stores(forget)
         return None
 
     def forget(self, owner: int) -> None:

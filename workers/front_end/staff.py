@@ -33,6 +33,9 @@ _FAULT = 1  # exit code of a server that cannot go on
 _MOST_FOR_SHORT_CALLS = 16  # workers lent because others are in long calls
 _MOST_BIRTHS = 8  # asked of the nursery at one look, so that its queue never fills
 
+_NO_SENSE = RpcError(
+    ErrorCode.WORKER_DIED, "the process that ran it sent something that makes no sense, and was killed"
+)
 _SHUTTING_DOWN = RpcError(ErrorCode.SHUTTING_DOWN, "the plugin is shutting down, and what this waits for has not come")
 
 _log = logging.getLogger("scriptling.staff")
@@ -215,6 +218,18 @@ class Staff:
         except msgspec.DecodeError:
             _log.error("%s has sent a frame that cannot be decoded", child.name, extra={"worker": child.name})
             return
+        try:
+            self._take_frame(child, frame)
+        except Exception:  # user code in there can send whatever it likes, and everybody else goes on
+            self._put_down(child)
+
+    def _put_down(self, child: Child) -> None:
+        """Kill a child whose frame or question could not be dealt with."""
+        _log.exception("%s has sent what makes no sense, and is killed", child.name, extra={"worker": child.name})
+        self.changed = True
+        self.supervisor.kill(child.name, _NO_SENSE, time.monotonic())
+
+    def _take_frame(self, child: Child, frame: FromChild) -> None:
         if type(frame) is Report:
             self._take_report(child, frame)
         elif type(frame) is not Replies:
@@ -268,7 +283,7 @@ class Staff:
             self.stores.of(child).stopped = True
         elif child.role == Role.WORKER:
             self.pool.wants_to_retire(child.name)
-        else:
+        elif child.role == Role.SETUP:
             self._life.setup_ended(exit_code)
 
     # Deaths

@@ -170,9 +170,13 @@ class Relay:
             return None
         self._add(question)
         self._dispatcher.metrics.callbacks += ask.kind is Want.CALLBACK
-        self.responders[ask.kind].ask(question, ask)
-        if question.open:
-            self._leave_open(question, ask.patience)
+        try:
+            self.responders[ask.kind].ask(question, ask)
+            if question.open:
+                self._leave_open(question, ask.patience)
+        except Exception:  # user code can forge questions, and everybody else goes on
+            _log.exception("%s asks what makes no sense", ask.child, extra={"worker": ask.child})
+            self._end(question, RpcError(ErrorCode.INTERNAL_ERROR, "this question makes no sense"))
         return question.lane if question.open else None
 
     def _make_question(self, route: bytes, ask: Ask) -> Question | None:

@@ -243,6 +243,7 @@ def test_a_host_that_owns_no_more_than_its_objects_ends_those_and_not_the_server
     assert serving.ask(Method.SHUTDOWN) is None
     ticket = serving.in_store()
     assert (ticket.kind, ticket.caller.session, ticket.id) == (Kind.FORGET, 9, b"1")
+    assert ticket.method == "plugin.shutdown"  # by this it is called where its store dies of it
     assert serving.shutdowns == 0
 
 

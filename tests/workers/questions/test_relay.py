@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from typing import Any
 
 import msgspec
@@ -35,6 +36,8 @@ class Others:
         self.dropped: list[str] = []
 
     def ask(self, question: Question, ask: Ask) -> None:
+        if ask.target == "raise":
+            raise LookupError(ask.target)
         self.asked.append(question)
 
     def withdraw(self, question: Question) -> None:
@@ -162,6 +165,15 @@ def test_a_second_answer_is_ignored() -> None:
         setting.host_says({"id": 1, "result": None})
     assert len(setting.answers) == 1
     assert setting.lane.waiting == 0
+
+
+@pytest.mark.parametrize(("target", "patience"), [("raise", None), ("wait", math.nan)])
+def test_a_forged_question_that_makes_no_sense_is_refused(target: str, patience: float | None) -> None:
+    setting = Setting()
+    assert setting.ask(Want.SYNC, target, patience=patience) is None
+    assert failure(setting.answers[0][1])["code"] == ErrorCode.INTERNAL_ERROR
+    assert (setting.dispatcher.parked, setting.dispatcher.waiting, setting.dispatcher.asking) == (0, 0, set())
+    assert setting.ask() is setting.lane
 
 
 def test_a_callback_that_outlives_its_call_is_an_error() -> None:
