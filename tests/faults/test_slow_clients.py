@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 
 import pytest
@@ -87,6 +88,23 @@ def test_a_head_that_never_ends_behind_an_answered_request_is_too_long(listen: L
         assert connection.recv(1000).startswith(b"HTTP/1.1 200")
         connection.sendall(b"x" * (1 << 17))
         assert connection.recv(1000).startswith(b"HTTP/1.1 431")
+
+
+def test_bodies_in_tiny_chunks_hold_up_nobody(listen: Listen, figures: Figures) -> None:
+    """Check 25, for what costs much to parse and is little."""
+    port = listen(HANDLERS, "--workers", "2")
+    assert port.post(ADD).json["result"] == SEVEN
+    tiny = b"1\r\n \r\n" * 40_000
+    with socket.create_connection(port.address, timeout=DEADLINE) as connection, ThreadPoolExecutor(1) as threads:
+        connection.sendall(HEAD + b"transfer-encoding: chunked\r\n\r\n")
+        sent = threads.submit(lambda: connection.sendall(tiny * 20))
+        times = [timed(lambda: port.post(ADD))]
+        while not sent.done():
+            times.append(timed(lambda: port.post(ADD)))
+        sent.result()
+        connection.sendall(b"%x\r\n%b\r\n0\r\n\r\n" % (len(ADD), ADD))
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+    figures.at_most(25, "5 MB of chunks of one byte over HTTP: longest wait of others", max(times), 0.1, room=80)
 
 
 def test_idle_connections_are_closed_in_time(listen: Listen) -> None:

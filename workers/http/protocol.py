@@ -7,6 +7,7 @@ uvicorn parses (httptools), answers and keeps alive. Added here, at its seams:
 * no more than so many connections, than so many bytes of unfinished messages of all clients together, and than so many
   bytes of head or trailers in one request;
 * an upgrade to what is not spoken here is not made, and its request is one like others, body included;
+* bytes are taken in by the slice, so that what costs much to parse holds up nobody else;
 * a deadline for the head of a request, one for its body that grows with what has come, so that a slow sender is told
   from a trickling one, one for the next request, and one for whoever does not read its answer.
 
@@ -16,8 +17,6 @@ Deadlines are looked at all together, twice a second: a timer for each request w
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
-from email.utils import formatdate
 from enum import IntEnum
 from functools import partial
 from typing import Any, cast
@@ -29,11 +28,12 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from workers.http.asgi import Application
 from workers.http.calls import Exchange, Head, PostedCalls
+from workers.http.guests import Guests
 from workers.http.replies import CLOSE, Reply, Scope
-from workers.http.websocket_protocol import Shared, WebSocketProtocol
 
-LOOK = 0.5  # seconds between looks at deadlines
 _LONGEST_HEAD = 1 << 16  # bytes
+_SLICE = 1 << 14  # bytes
+_TURN = 0.005  # seconds for which slices are taken in before others have their turn
 _MUCH = 1 << 20  # bytes of one body
 _SLOWEST = 1 << 14  # bytes a second of a body, once its first seconds are over
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -43,86 +43,6 @@ _UNKNOWN_CODING = b"HTTP/1.1 501 Not Implemented\r\nconnection: close\r\ncontent
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 _INVALID = "Invalid HTTP request received."
 _TOO_LATE = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How many clients there may be, and for how long the server waits for them, in seconds.
-
-    :ivar request: for the head of a request, and for its body at least; also for an answer to be read
-    :ivar idle: for the next request on a connection
-    :ivar unfinished: bytes of messages that have come in part, of all clients together
-    """
-
-    connections: int
-    request: float
-    idle: float
-    unfinished: int
-
-
-@dataclass
-class Guests:
-    """Every connection of one server.
-
-    :ivar unread: bytes of answers that clients had not read at the last look
-    """
-
-    limits: Limits
-    state: Shared = field(default_factory=Shared)
-    unread: int = 0
-    _slow: dict[Any, tuple[int, float]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.state.bound_unfinished = self.bound_unfinished
-
-    def look(self, now: float) -> None:
-        """End connections that are out of time, and renew the date that answers carry."""
-        self.state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
-        slow = {}
-        for connection in list(self.state.connections):
-            size = connection.transport.get_write_buffer_size()
-            if size:
-                slow[connection] = self._look_at_reader(connection, size, now)
-            elif isinstance(connection, Protocol):
-                connection.look(now)
-        self.bound_unfinished()
-        self._slow = slow
-        self.unread = sum(size for size, _ in slow.values())
-
-    def room(self) -> int:
-        """Return how many more clients there may be."""
-        return self.limits.connections - len(self.state.connections)
-
-    def bound_unfinished(self) -> None:
-        """Give up whose messages are longest on their way, if there is too much of such messages."""
-        found = [each for each in self.state.connections if isinstance(each, (Protocol, WebSocketProtocol))]
-        excess = sum(each.unfinished for each in found) - self.limits.unfinished
-        for each in sorted(found, key=lambda each: each.since) if excess > 0 else ():
-            if excess > 0 and each.unfinished:
-                excess -= each.unfinished
-                each.refuse()
-
-    def _look_at_reader(self, connection: Any, size: int, now: float) -> tuple[int, float]:
-        """Give up a client that reads nothing of what is written to it; return the size, and since when it is that."""
-        known, since = self._slow.get(connection, (size, now))
-        if known != size:
-            since = now
-        if now - since > self.limits.request:
-            connection.transport.abort()
-        return size, since
-
-    def count_unread(self) -> int:
-        """Return how many bytes of answers have not been read."""
-        return sum(connection.transport.get_write_buffer_size() for connection in self.state.connections)
-
-    async def close(self) -> None:
-        """Close every connection once what was written to it is out, and end what is still done for it."""
-        for connection in list(self.state.connections):
-            connection.shutdown()
-        tasks = list(self.state.tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class Stage(IntEnum):
@@ -154,7 +74,7 @@ class Protocol(HttpToolsProtocol):
         self.since = 0.0
         self._received = 0  # bytes in this stage, without those that came together with its beginning
         self._weighed = 0  # bytes in this stage when it was last looked whether all clients together send too much
-        self._piece = 0  # bytes in what has come last
+        self._backlog = bytearray()
         self._unclaimed = 0  # bytes of head, trailers and the like since a message or a part of its body began
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -165,10 +85,39 @@ class Protocol(HttpToolsProtocol):
             self._give_up(_BUSY)
 
     def data_received(self, data: bytes) -> None:
-        """Take in bytes, unless too many come that are of no body."""
-        self._piece = len(data)
-        self._received += self._piece
-        self._unclaimed += self._piece
+        """Take in bytes: now, or when it is their turn."""
+        if self._backlog:
+            self._backlog += data  # it is worked off already
+        elif len(data) > _SLICE:
+            self._backlog += data
+            self._go_on()
+        else:
+            self._take(data)
+
+    def _go_on(self) -> None:
+        """Take in what has come, until others have waited long enough."""
+        if not self._backlog:
+            return
+        end = self.loop.time() + _TURN
+        while self._backlog and not self.transport.is_closing() and self.loop.time() < end:
+            self._take_slice()
+        if self.transport.is_closing():
+            self._backlog.clear()
+        elif self._backlog:
+            self.transport.pause_reading()
+            self.loop.call_soon(self._go_on)
+        elif not self.flow.read_paused:
+            self.transport.resume_reading()
+
+    def _take_slice(self) -> None:
+        data = bytes(self._backlog[:_SLICE])
+        del self._backlog[:_SLICE]
+        self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        """Parse bytes, unless too many come that are of no body."""
+        self._received += len(data)
+        self._unclaimed += len(data)
         while data and not self.transport.is_closing():
             data = self._feed(data)
         if self._unclaimed > _LONGEST_HEAD and not self.transport.is_closing():
@@ -183,6 +132,7 @@ class Protocol(HttpToolsProtocol):
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             if self._should_upgrade():
+                self._backlog.clear()  # nothing may come before the answer to this
                 self.handle_websocket_upgrade()
             elif self.parser.get_method() != b"CONNECT":
                 return self._stay(data[upgrade.args[0] :])
@@ -211,7 +161,7 @@ class Protocol(HttpToolsProtocol):
         :raises ValueError: the head is too long, or the body comes in a form that cannot be told from another; the
             parser stops, and tells :meth:`send_400_response`
         """
-        if max(self._unclaimed, self._piece) > _LONGEST_HEAD and _size(self.url, self.headers) > _LONGEST_HEAD:
+        if self._unclaimed + _SLICE > _LONGEST_HEAD and _size(self.url, self.headers) > _LONGEST_HEAD:
             self._give_up(_HEAD_TOO_LONG)
             raise ValueError("the head is too long")
         codings = [value for name, value in self.headers if name == b"transfer-encoding"]
@@ -314,6 +264,8 @@ class Protocol(HttpToolsProtocol):
 
         Which of the two it is shows only when something is written to it, so that what has not begun never does.
         """
+        while self._backlog and not self.transport.is_closing():
+            self._take_slice()
         if self._exchange is None or self.pipeline or self.scheme == "https":  # TLS has no halves here
             return False
         self.cycle.keep_alive = False
@@ -323,6 +275,7 @@ class Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Withdraw what the client does not wait for any more."""
         super().connection_lost(exc)
+        self._backlog.clear()
         if cast(RequestResponseCycle | None, self.cycle) is not None:
             self.cycle.body = bytearray()  # now, and not when cycles of references are collected
         if self._exchange is not None:
@@ -358,7 +311,7 @@ class Protocol(HttpToolsProtocol):
     @property
     def unfinished(self) -> int:
         """How many bytes there are of a body that has not come whole."""
-        return self._received if self._stage == Stage.BODY else 0
+        return len(self._backlog) + (self._received if self._stage == Stage.BODY else 0)
 
     def refuse(self) -> None:
         """Give the client up, because the server has too much to keep."""

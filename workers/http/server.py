@@ -24,9 +24,10 @@ from workers.home import Home
 from workers.http.access import Access
 from workers.http.asgi import Application
 from workers.http.front_end import HttpFrontEnd
+from workers.http.guests import LOOK, Guests, Limits
 from workers.http.handshakes import Handshakes
 from workers.http.listening import BACKLOG, is_public, names_of, url
-from workers.http.protocol import LOOK, Guests, Limits, Protocol
+from workers.http.protocol import Protocol
 from workers.http.tls import context_of, generated_context
 from workers.http.websocket_protocol import WebSocketProtocol
 from workers.nursery import Nursery

@@ -7,31 +7,20 @@ much memory as its bytes; and a peer that reads nothing gets no more pings and p
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 from uvicorn.config import Config
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from uvicorn.server import ServerState
 from websockets.frames import CloseCode, Frame
+
+from workers.http.guests import Shared
 
 _SLICE = 1 << 14  # bytes
 _TURN = 0.005  # seconds for which slices are taken in before others have their turn
 _MOST_UNREAD = 1 << 16  # bytes that a peer has not read, until its pings are not answered
 _MUCH = 1 << 20  # bytes of one client, until it is looked whether all together send too much
 _NO_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-
-
-class Shared(ServerState):
-    """What all connections of a server have in common.
-
-    :ivar bound_unfinished: gives up clients if all together have sent too much of messages that are not whole
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.bound_unfinished: Callable[[], None] = lambda: None
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
@@ -120,6 +109,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def unfinished(self) -> int:
         """How many bytes there are of a message that has not come whole."""
         return sum(map(len, (self._whole, self._backlog, self.conn.reader.buffer, *self.frames)))
+
+    def look(self, now: float) -> None:
+        """Do nothing at the usual looks: whether a WebSocket is of use to anybody is found out by pings."""
 
     def refuse(self) -> None:
         """Give the client up, because the server has too much to keep."""
