@@ -151,6 +151,13 @@ def forge(want, target):
     assert server.method(right, "get") == 2
 
 
+def test_a_class_that_no_store_can_resolve_is_a_problem_told_once(serve: Serve) -> None:
+    server = serve("class Left: raise RuntimeError('broken')\n", "", *TWO)
+    assert "broken" in server.failure(server.request("scriptling.handshake", {"protocol": "1.0"})).message
+    assert server.program.exit_code() == 3
+    assert server.program.all_stderr().count("register_class('handlers.Left'): RuntimeError") == 1
+
+
 def test_classes_have_stores_of_their_own_and_share_state_within_each(serve: Serve) -> None:
     server = serve(THINGS, "", *TWO)
     lefts, rights = ([server.new(name) for _ in range(3)] for name in ("Left", "Right"))

@@ -115,9 +115,11 @@ class Life:
         self._serve_if_complete()
 
     def _serve_if_complete(self) -> None:
+        if not self.undecided:
+            return
         if self.opening.problems:
             self.fail(SETUP_FAILED, *self.opening.problems)
-        elif self.opening.complete and self.undecided:
+        elif self.opening.complete:
             self.serving = True
             self._offer()
             self._begin()
