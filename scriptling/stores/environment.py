@@ -26,6 +26,7 @@ import lmdb
 
 from scriptling.stores import openings
 from scriptling.stores.errors import StoreError, StoreFullError
+from scriptling.stores.patience import HOLDER, NEVER_HELD, WriteLock, process_of
 
 T = TypeVar("T")
 
@@ -34,6 +35,7 @@ _MOST_MAP = 1 << 40
 _READERS = 1000  # transactions that may read at once, in all processes
 _LOCK_FILE = 64 * (_READERS + 24)  # bytes: 64 for each reader, and the head
 _TRIES = 50
+_LOOKS = 100  # at a lock that is held, before the first pause
 _RESERVE = 256 * 1024  # bytes kept for deleting when the disk is full, because that takes new pages at first
 _NO_SPACE = (os.strerror(errno.EIO), os.strerror(errno.EFBIG))  # LMDB's word for a write that stopped in the middle
 
@@ -59,6 +61,8 @@ class Environment:
         self._writing = threading.RLock()
         self._reading = threading.RLock()
         self._current: Any = None
+        self._lock: WriteLock | None = None
+        self._lock_word = NEVER_HELD
 
     def get(self, key: bytes) -> bytes | None:
         """Return what is stored under a key, or None."""
@@ -118,6 +122,8 @@ class Environment:
     def _commit(self, action: Callable[[Any], T]) -> T:
         for _ in range(_TRIES):
             try:
+                if self._lock_word[0]:
+                    self._wait_for_others()
                 with self._begin(write=True) as self._current:
                     return action(self._current)
             except lmdb.Error as error:
@@ -127,6 +133,19 @@ class Environment:
             finally:
                 self._current = None
         raise StoreError(f"{self} cannot be written: it is being enlarged again and again; try again")
+
+    def _wait_for_others(self) -> None:
+        assert self._opened is not None
+        assert self._lock is not None
+        for _ in range(_LOOKS):  # a write takes microseconds, to sleep takes more
+            if not self._lock_word[0] & HOLDER:
+                return
+        while holder := self._lock_word[0] & HOLDER:
+            if thread := self._lock.wait(holder, self._opened.info()["last_txnid"]):
+                raise StoreError(
+                    f"{self} cannot be written: process {process_of(thread)} has begun to write and does not go on; "
+                    "let it continue, or end it"
+                )
 
     def _flush(self) -> None:
         """Have the disk hold what was committed, by this process or by others: writers share flushes."""
@@ -172,6 +191,10 @@ class Environment:
             self._opened.close()
             self._opened = None
             openings.closed(self)
+        if self._lock is not None:
+            self._lock_word = NEVER_HELD
+            self._lock.close()
+            self._lock = None
 
     def close_if_idle(self) -> bool:
         """Close it unless a thread uses it, without waiting; return whether that was done."""
@@ -192,7 +215,9 @@ class Environment:
                 self._opened = self._open()
                 self._begin = self._opened.begin
                 openings.opened(self)
-            return self._begin(**options)
+        if options:  # to write
+            self._wait_for_others()
+        return self._begin(**options)
 
     def _open(self) -> lmdb.Environment:
         folder = self._locate()
@@ -201,11 +226,20 @@ class Environment:
             _reserve(folder / "lock.mdb", _LOCK_FILE)  # LMDB writes to it through a map
             with suppress(OSError):  # a full disk may hold what is to be read
                 _reserve(self._reserve_file, _RESERVE)
-            return self._open_in(folder)
+            return self._open_beside(WriteLock(folder / "lock.mdb"), folder)
         except lmdb.MapResizedError:  # others have doubled and outgrown it this very moment: the next try follows them
             raise
         except (OSError, lmdb.Error) as error:
             raise _failed_to_open(folder, error) from None
+
+    def _open_beside(self, lock: WriteLock, folder: Path) -> lmdb.Environment:
+        try:
+            opened = self._open_in(folder)
+        except BaseException:
+            lock.close()
+            raise
+        self._lock, self._lock_word = lock, lock.word()
+        return opened
 
     def _open_in(self, folder: Path) -> lmdb.Environment:
         opened = lmdb.open(
