@@ -41,8 +41,18 @@ class _Channel:
             self._socket.sendall(len(data).to_bytes(_HEAD, "little") + data)
 
     def receive(self) -> Any:
-        head = self._stream.read(_HEAD)
-        return copies.unpack(self._stream.read(int.from_bytes(head, "little")))
+        """Return the next message.
+
+        :raises EOFError: none will come, because nobody is there any more
+        """
+        try:
+            head = self._stream.read(_HEAD)
+            data = self._stream.read(int.from_bytes(head, "little"))
+        except ConnectionError:
+            raise EOFError from None
+        if len(head) < _HEAD:
+            raise EOFError
+        return copies.unpack(data)
 
 
 def _die_with_the_last_writer(life: int) -> None:
@@ -170,7 +180,10 @@ class _Bridge:
 
     def _listen(self) -> None:
         while True:
-            number, answer = self._channel.receive()
+            try:
+                number, answer = self._channel.receive()
+            except EOFError:  # the kernel is about to end this process, and what it has started
+                return
             event, answers = self._open.pop(number)
             answers.append(answer)
             event.set()

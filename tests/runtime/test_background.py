@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import textwrap
+import threading
 from pathlib import Path
 
+import pytest
+
+from scriptling.runtime import runner
 from tests.wire.program import EXECUTABLE
 
 BEGIN = """
@@ -228,3 +233,34 @@ def test_a_script_that_ends_says_nothing_of_tasks_that_end_with_it(tmp_path: Pat
         """,
     )
     assert (done.stdout, done.stderr) == ("1\n", "")
+
+
+def test_a_script_that_is_killed_leaves_tasks_that_say_nothing(tmp_path: Path) -> None:
+    done = run(
+        tmp_path,
+        """
+        def stay():
+            sync.Queue("up").put(1)
+            sync.Queue("never").get()
+        runtime.background("stay", "stay")
+        sync.Queue("up").get()
+        os.kill(os.getpid(), 9)
+        """,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-9, "", "")
+
+
+def test_a_task_whose_script_has_gone_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be killed before it has said the half of it."""
+    said: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", said.append)
+    ours, theirs = socket.socketpair()
+    before = set(threading.enumerate())
+    channel = runner._Channel(theirs.detach())
+    runner._Bridge(channel)
+    [listener] = set(threading.enumerate()) - before
+    ours.close()
+    listener.join(50)
+    channel._stream.close()
+    channel._socket.close()
+    assert (listener.is_alive(), said) == (False, [])
