@@ -285,6 +285,7 @@ class _Keeper:
         )
         try:
             process.start()
+            process._popen.finalizer()  # closes its pipes: a pidfd tells of its end, and those born later inherit less
             pidfd = os.pidfd_open(process.pid)
         except OSError as error:  # out of processes, memory or descriptors
             print(f"cannot start {request.name}: {error}", file=sys.stderr)  # noqa: T201 - a log nobody has set up

@@ -103,6 +103,14 @@ def test_a_child_lives_in_a_session_of_its_own_without_the_nurserys_own_descript
     assert [held for held in told["holds"] if "socket" in held or "pidfd" in held] == []
 
 
+def test_a_child_has_no_descriptors_of_those_born_before_it(parent: Parent) -> None:
+    held = []
+    for number in range(3):
+        parent.spawn(f"idle-{number}")
+        held.append(len(parent.children.next()["holds"]))
+    assert held == held[:1] * 3
+
+
 def test_descriptors_go_to_the_child_and_no_further(parent: Parent) -> None:
     parent.spawn("write-1")
     assert parent.notices.next() == ["died", "write-1", 0]
