@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test faults lint bench bench-growth
+.PHONY: run test faults soak lint bench bench-growth
 
 run: $(VENV)/.installed  ## run the calculator example: a client, and the server that it starts
 	$(BIN)/scriptling examples/calculator/client.py
@@ -17,6 +17,9 @@ test: $(VENV)/.installed-tools  ## run all tests
 
 faults: $(VENV)/.installed-tools  ## run every check of the fault tests at full scale; wants a quiet machine
 	$(BIN)/python -m tests.faults --docs docs/reliability.md $(ARGS)
+
+soak: $(VENV)/.installed-tools  ## mix all faults with load for half an hour, and compare end and start; ARGS='--minutes 5' is shorter
+	$(BIN)/python -m tests.faults.soak --docs docs/reliability.md $(ARGS)
 
 lint: $(VENV)/.installed-tools  ## check style and types
 	$(BIN)/ruff check .

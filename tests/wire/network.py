@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ class Port:
         self.program = Program(arguments, setup.parent, environment, **more)
         self.program.listen()
 
-    @property
+    @cached_property
     def url(self) -> str:
         """Where it is, as it says itself."""
         self.program.wait_for_stderr(" at http")
