@@ -22,6 +22,7 @@ CALLS = "calls"
 RELAY = "relay"
 _MOST_QUESTIONS = 1000  # of one thread that wait here; more log records wait, or are dropped, where they are made
 _LAST_WORDS = 500  # ms
+MOST_SOCKETS = 1023  # of one child
 LONGEST_IPC_PATH = 107  # bytes; sun_path of Linux less its end
 
 
@@ -158,11 +159,13 @@ class Line:
     """A child's end of the *calls* socket.
 
     :param doors: those of the hub, in this process
+    :param most: how many sockets there may be; each takes a descriptor of the hub's process, which cannot refuse them
     """
 
-    def __init__(self, doors: Sequence[int], identity: bytes) -> None:
+    def __init__(self, doors: Sequence[int], identity: bytes, most: int = MOST_SOCKETS) -> None:
         calls, self._relay_door = doors
         self.context = zmq.Context()
+        self.context.max_sockets = most
         self.socket = _plain(self.context.socket(zmq.DEALER))
         self.socket.setsockopt(zmq.IDENTITY, identity)
         self.socket.connect(_through(calls))
@@ -200,8 +203,14 @@ class Line:
         return bool(int(self.socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
 
     def relay(self, most: int = 0) -> zmq.Socket[bytes]:
-        """Return a new socket on *relay*, for one thread; ``most`` bounds the messages on their way, 0 does not."""
-        socket = _plain(self.context.socket(zmq.DEALER))
+        """Return a new socket on *relay*, for one thread; ``most`` bounds the messages on their way, 0 does not.
+
+        :raises OSError: there are as many as may be
+        """
+        try:
+            socket = _plain(self.context.socket(zmq.DEALER))
+        except zmq.ZMQError as error:
+            raise OSError(error.errno, error.strerror) from error
         socket.sndhwm = most
         socket.connect(_through(self._relay_door))
         return socket

@@ -18,6 +18,17 @@ from tests.wire.server import Serve, Server
 HANDLERS = """
 def add(a, b): return a + b
 def call(f, value): return f(value)
+def crowd(f, count):
+    import threading
+    outcomes, ready = [], threading.Barrier(count)
+    def one():
+        ready.wait()
+        try: outcomes.append(f(1))
+        except Exception as error: outcomes.append(str(error))
+    threads = [threading.Thread(target=one) for _ in range(count)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    return outcomes
 class Store:
     def __init__(self): self.value = 1
     def get(self): return self.value
@@ -25,8 +36,9 @@ class Store:
 NOBODY = 65534
 FEW_DESCRIPTORS = """
 import os, resource, sys
-resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
-os.execv(sys.argv[1], sys.argv[1:])
+most = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
@@ -53,9 +65,22 @@ def private_folders(server: Server) -> list[Path]:
     ]
 
 
+def test_threads_that_ask_all_at_once_leave_the_server_its_descriptors(serve: Serve) -> None:
+    """Check 36, from inside: each thread that asks has a connection, which ZeroMQ takes or aborts."""
+    limited = [sys.executable, "-c", FEW_DESCRIPTORS, "400"]
+    server = serve(HANDLERS, "", "--workers", "2", wrapper=limited)
+    crowds = [server.begin("crowd", lambda value: value + 1, 180) for _ in range(3)]
+    for crowd in crowds:
+        outcomes = server.value(crowd)
+        assert len(outcomes) == 180
+        refused = {outcome for outcome in outcomes if outcome != 2}
+        assert refused == {"too many threads of this process have asked for something; let some end"}
+    serves_everything(server)
+
+
 def test_strays_find_nothing_to_connect_to_however_few_descriptors_are_left(serve: Serve, figures: Figures) -> None:
     """Check 36: 400 of them at each socket; ZeroMQ would abort on the first that it has no descriptor for."""
-    server = serve(HANDLERS, "", "--workers", "2", wrapper=[sys.executable, "-c", FEW_DESCRIPTORS])
+    server = serve(HANDLERS, "", "--workers", "2", wrapper=[sys.executable, "-c", FEW_DESCRIPTORS, "100"])
     serves_everything(server)
     paths = [
         line.split()[-1]

@@ -13,7 +13,7 @@ import pytest
 import zmq
 
 from scriptling.settings import Settings
-from tests.workers.fakes import PATIENCE, next_message, wait_readable
+from tests.workers.fakes import PATIENCE, next_message, wait_readable, wait_until
 from workers import sockets
 from workers.home import Home
 from workers.sockets import Hub, Line, RunFolder
@@ -166,6 +166,27 @@ def test_each_thread_has_a_way_of_its_own_for_questions(hub: Hub, line: Line) ->
     assert not hub.calls.has_input
     first.close()
     second.close()
+
+
+def test_a_child_has_no_more_sockets_than_it_may(hub: Hub) -> None:
+    line = Line(hub.doors, b"worker-1:key", most=3)
+    try:
+        held = [line.relay(), line.relay()]
+        with pytest.raises(OSError, match="Too many open files"):
+            line.relay()
+        held.pop().close()
+        wait_until(lambda: can_ask(line), "room for a socket")
+    finally:
+        line.close()
+
+
+def can_ask(line: Line) -> bool:
+    """Whether there is room for a socket: a closed one makes it a moment later."""
+    try:
+        line.relay().close()
+    except OSError:
+        return False
+    return True
 
 
 def test_messages_of_another_shape_are_nothing_that_decodes(hub: Hub, line: Line) -> None:

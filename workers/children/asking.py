@@ -104,10 +104,13 @@ class Asker:
         self._local.scope = scope
 
     def tell(self, scope: Scope, params: bytes) -> None:
-        """Send a log record to the host of a call; it is dropped if too many are on their way."""
+        """Send a log record to the host of a call; it is dropped if too many are on their way, or too many log."""
         log: zmq.Socket[bytes] | None = getattr(self._local, "log", None)
         if log is None:
-            log = self._local.log = self._line.relay(_MOST_LOGS)
+            try:
+                log = self._local.log = self._line.relay(_MOST_LOGS)
+            except OSError:
+                return
         send_or_drop(log, frames.encode(Log(self._key, scope.call.session, params)))
 
     def ask(
@@ -116,15 +119,18 @@ class Asker:
         """Return the answer's payload.
 
         :param patience: seconds to wait at most; None is for ever
-        :raises PluginCallError: with the message of whoever answered, or because the call is over
+        :raises PluginCallError: with the message of whoever answered, because the call is over, or because too many ask
         :raises PluginTimeout: there was no answer within the time
         """
         if not scope.active:
             raise PluginCallError(f"callback {target} is not attached to an active plugin call")
+        if os.getpid() != self._pid:
+            raise PluginCallError("a process that a handler has forked cannot call the host")
+        socket = self._socket()
         scope.pause(want.parks)
         try:
             ask = Ask(self._key, self._child, scope.call.seq, want, target, method, params, patience)
-            answer = self._exchange(ask)
+            answer = self._exchange(socket, ask)
         finally:
             if want.parks:
                 self.note_received()
@@ -134,10 +140,7 @@ class Asker:
             raise from_wire(RpcError(error.code, error.message, error.data))
         return answer.payload
 
-    def _exchange(self, ask: Ask) -> frames.Answer:
-        if os.getpid() != self._pid:
-            raise PluginCallError("a process that a handler has forked cannot call the host")
-        socket = self._socket()
+    def _exchange(self, socket: zmq.Socket[bytes], ask: Ask) -> frames.Answer:
         socket.send(frames.encode(ask))
         try:
             return frames.decode_answer(socket.recv())
@@ -157,7 +160,11 @@ class Asker:
     def _socket(self) -> zmq.Socket[bytes]:
         socket: zmq.Socket[bytes] | None = getattr(self._local, "socket", None)
         if socket is None:
-            socket = self._local.socket = self._line.relay()
+            try:
+                socket = self._local.socket = self._line.relay()
+            except OSError as error:
+                text = "too many threads of this process have asked for something; let some end"
+                raise PluginCallError(text) from error
         return socket
 
     def decoder(self, scope: Scope) -> ValueDecoder:

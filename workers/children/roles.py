@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import gc
 import os
+import resource
 import sys
 import traceback
 
@@ -23,9 +24,10 @@ from workers.children.worker import Post, Worker
 from workers.confinement.process import confine_process, confine_thread
 from workers.home import Home
 from workers.nursery import Live, Role, Spawn
-from workers.sockets import Line
+from workers.sockets import MOST_SOCKETS, Line
 from workers.store.object_store import ObjectStore
 
+_FEWEST_SOCKETS = 16
 _DOORS = 2  # of the descriptors that every child is born with, those for its line
 
 
@@ -76,13 +78,19 @@ def _run_role(home: Home, request: Spawn, descriptors: list[int]) -> int:
     if user_code:
         limit_memory(home.settings.max_memory)
         confine_process(home.settings, home.stores)
-    line = Line(descriptors[:_DOORS], home.identity(request.name))
+    line = Line(descriptors[:_DOORS], home.identity(request.name), _most_sockets(home.settings.workers))
     try:
         if user_code:
             confine_thread(home.settings)
         return _play_role(home, request, descriptors[_DOORS:], line)
     finally:
         line.close()
+
+
+def _most_sockets(workers: int) -> int:
+    """Return how many sockets a child may have, so that all together leave the front-end most of its descriptors."""
+    _, descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(_FEWEST_SOCKETS, min(descriptors // (4 * workers), MOST_SOCKETS))
 
 
 def _play_role(home: Home, request: Spawn, descriptors: list[int], line: Line) -> int:

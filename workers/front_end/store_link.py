@@ -15,6 +15,7 @@ from workers.frames import Calls, Init, Ping, Replies, Withdraw
 from workers.front_end.supervisor import Child, Supervisor
 
 _PING = 200_000_000  # ns between two pings, at most
+_RESOLVE = 60_000_000_000  # ns that a successor may take to resolve its classes, which others have resolved before
 
 _log = logging.getLogger("scriptling.store")
 
@@ -43,7 +44,9 @@ class StoreLink:
         self._timeout = timeout * 1e9
         self._greeted = False
         self._serving = False
+        self._has_served = False
         self._told_to_stop = False
+        self._resolving_since = 0
         self._pinged = 0
         self._silent_since = 0
 
@@ -71,7 +74,7 @@ class StoreLink:
 
     def serve(self) -> None:
         """Begin to send calls: its classes are resolved."""
-        self._serving = True
+        self._serving = self._has_served = True
 
     def hand_out(self) -> None:
         """Send every call that is for it; it queues them by object itself."""
@@ -98,6 +101,8 @@ class StoreLink:
         A method that is merely slow does not keep the store from responding; one that holds the interpreter does.
         """
         timeout = self._timeout
+        if self._greeted and not self._serving:
+            self._look_at_successor(now, supervisor)
         if not (self._serving and timeout and self._shard.calls):
             self._silent_since = 0
             return
@@ -108,6 +113,12 @@ class StoreLink:
             self._pinged = now
             self._silent_since = self._silent_since or now
             self._send(self.name, frames.encode(Ping()))
+
+    def _look_at_successor(self, now: int, supervisor: Supervisor) -> None:
+        self._resolving_since = self._resolving_since or now
+        if self._has_served and now - self._resolving_since > _RESOLVE:
+            text = f"{self.name} did not resolve its classes within {_RESOLVE / 1e9:g} s"
+            supervisor.kill(self.name, RpcError(ErrorCode.INTERNAL_ERROR, text), now / 1e9)
 
     @property
     def watched(self) -> bool:
@@ -123,6 +134,7 @@ class StoreLink:
     def died(self, child: Child, code: int) -> None:
         """Answer what died with it. What was not sent waits for its successor, which knows the lost objects by id."""
         self._greeted = self._serving = False
+        self._resolving_since = 0
         self.name = ""
         self.objects = 0
         self.stopped = True

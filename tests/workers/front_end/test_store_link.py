@@ -190,3 +190,22 @@ def test_a_store_that_responds_or_has_nothing_to_do_is_left_alone() -> None:
         setting.link.look(now * SECOND, supervisor)
         setting.link.take_hello(INIT)
     assert child.verdict is None
+
+
+def test_a_successor_that_hangs_over_its_classes_is_replaced_and_a_first_store_may_take_its_time() -> None:
+    setting = Setting()
+    supervisor = Supervisor(FakeNursery(), 1, no_descriptors)
+    first = supervisor.start(Role.STORE, 0.0)
+    setting.greet(first)
+    for now in (1, 1000):
+        setting.link.look(now * SECOND, supervisor)
+    assert first.verdict is None
+    setting.link.serve()
+    setting.link.died(first, -9)
+    second = supervisor.start(Role.STORE, 1001.0)
+    setting.greet(second)
+    for now in (1001, 1061):
+        setting.link.look(now * SECOND, supervisor)
+    assert second.verdict is None
+    setting.link.look(1062 * SECOND, supervisor)
+    assert second.verdict is not None
