@@ -38,6 +38,7 @@ class Poster:
         self._stories = deal(common(self.objects), self._chosen)
         self._port = port
         self._headers = {**JSON, "Scriptling-Session": token_urlsafe()}
+        self._answered = time.monotonic()
 
     def run(self) -> None:
         """Post until it is over."""
@@ -61,15 +62,26 @@ class Poster:
     def post(self, connection: HTTPConnection, calls: list[Call], as_batch: bool = False) -> list[Json]:
         """Post calls, settle the answers, and return them.
 
-        :raises ViolationError: they are not in the order of the calls
+        :raises ViolationError: they are not in the order of the calls, or the connection is closed
         """
         answers: list[Json] = []
         ids = [None if call.demand is None else self._ledger.owe(call, answers.append) for call in calls]
         texts = list(itertools.starmap(request, zip(calls, ids, strict=True)))
         body = b"[" + b",".join(texts) + b"]" if as_batch else texts[0]
-        reply = ask(connection, "POST", "/json-rpc", body, self._headers)
+        reply = self._ask(connection, body)
         self._settle(reply, [id for id in ids if id is not None], as_batch)
         return answers
+
+    def _ask(self, connection: HTTPConnection, body: bytes) -> Answer:
+        begun = time.monotonic()
+        try:
+            reply = ask(connection, "POST", "/json-rpc", body, self._headers)
+        except OSError as error:
+            quiet = begun - self._answered
+            text = f"{error!r} after {time.monotonic() - begun:.3f} s, on a connection that was quiet for {quiet:.3f} s"
+            raise ViolationError(f"{text}: {body[:500]!r}") from error
+        self._answered = time.monotonic()
+        return reply
 
     def _settle(self, reply: Answer, ids: list[str], as_batch: bool) -> None:
         if reply.status not in ({200, 503} if ids else {204, 503}):
