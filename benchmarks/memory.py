@@ -11,7 +11,7 @@ def tree(pid: int) -> list[int]:
     """Return a process and all its descendants, parents first; those that end meanwhile are left out."""
     found = [pid]
     for process in found:
-        for children in _PROC.glob(f"{process}/task/*/children"):
+        for children in _tasks(process, "children"):
             found += map(int, _read(children).split())
     return found
 
@@ -30,7 +30,15 @@ def _pss(pid: int) -> int:
 
 def cpu_seconds(pid: int) -> float:
     """Return the CPU time that the living threads of one process have had, in seconds."""
-    return sum(int((_read(each).split() or ["0"])[0]) for each in _PROC.glob(f"{pid}/task/*/schedstat")) / 1e9
+    return sum(int((_read(each).split() or ["0"])[0]) for each in _tasks(pid, "schedstat")) / 1e9
+
+
+def _tasks(pid: int, name: str) -> list[Path]:
+    """Return a file of each thread of a process; none if it has ended, be it while this looks."""
+    try:
+        return list(_PROC.glob(f"{pid}/task/*/{name}"))
+    except OSError:
+        return []
 
 
 def _read(path: Path) -> str:

@@ -8,6 +8,7 @@ from tests.faults.figures import Figures
 from tests.wire.server import Serve
 from tests.wire.values import CallFailedError
 
+BETWEEN_LOOKS = 4  # calls that a worker may make until it looks at itself again, 5 ms later, and has been replaced
 HANDLERS = """
 import ctypes, os, subprocess, sys, threading
 def pid(): return os.getpid()
@@ -106,7 +107,7 @@ def test_worker_that_leaks_is_replaced_without_a_failed_call(serve: Serve, figur
     pids = [server.value(id) for id in ids]
     assert len(set(pids)) > 4
     figures.count(34, "calls that leak 8 MiB each under --max-rss 128: answered", len(pids), 100)
-    assert max(pids.count(pid) for pid in set(pids)) <= 128 // 8
+    assert max(pids.count(pid) for pid in set(pids)) <= 128 // 8 + BETWEEN_LOOKS
 
 
 def test_one_call_that_leaves_too_much_is_the_last_of_its_worker(serve: Serve) -> None:

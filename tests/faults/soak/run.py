@@ -77,7 +77,10 @@ def soak(plan: Plan, folder: Path) -> Outcome:
         watch.over.set()
         said = "".join(f"\n-- stderr, {each.name}:\n{each.program.stderr[-_SAID:]}" for each in servers)
         known = f"{outcome.markdown()}\n" if outcome else ""
-        raise ViolationError(f"{known}{watch.fault or error}{said}") from error
+        # What went wrong here ends the servers, and that goes wrong for the threads.
+        first = f"{type(error).__name__}: {error}"
+        faults = [first] if watch.fault in first else [first, watch.fault]
+        raise ViolationError("\n".join((known, *faults, said))) from error
     return outcome
 
 
