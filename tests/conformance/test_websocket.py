@@ -9,18 +9,15 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from tests.wire.fixtures import Listen
-from tests.wire.gates import PASS, Gate
+from tests.wire.gates import WAIT, Gate
 from tests.wire.network import WebSocket, call, hosting, integer, text
 from tests.wire.program import DEADLINE, wait_until
 
 HANDLERS = (
-    PASS
+    WAIT
     + """
 import logging, os
 def add(a, b): return a + b
-def wait(path, mark):
-    open(mark, "a").write("x")
-    _pass_gate(path)
 def log(text): logging.getLogger("mine").warning(text)
 def big(size): return "x" * size
 class Thing:

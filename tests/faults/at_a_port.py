@@ -7,18 +7,15 @@ import ssl
 import time
 from collections.abc import Callable
 
-from tests.wire.gates import PASS
+from tests.wire.gates import WAIT
 from tests.wire.network import Port, call, integer
 from tests.wire.program import DEADLINE
 
 HANDLERS = (
-    PASS
+    WAIT
     + """
 import os
 def add(a, b): return a + b
-def wait(path, mark):
-    open(mark, "a").write("x")
-    _pass_gate(path)
 def environment():
     arguments = [open(f"/proc/{pid}/cmdline").read() for pid in (os.getpid(), os.getppid())]
     stored = [open(f"/proc/{pid}/environ").read() for pid in (os.getpid(), os.getppid())]

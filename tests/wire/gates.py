@@ -15,6 +15,17 @@ def _pass_gate(path):
 """
 """Source of a helper of handlers: it waits until the gate at ``path`` is open."""
 
+WAIT = (
+    PASS
+    + """
+def wait(path, mark):
+    with open(mark, "a") as marked:
+        marked.write("x")
+    _pass_gate(path)
+"""
+)
+"""Source of a handler that marks that it has begun and waits at a gate; and of :data:`PASS`."""
+
 
 class Gate:
     """A named pipe that nobody writes to: whoever reads it waits until it is closed."""

@@ -260,17 +260,16 @@ class Dispatcher:
 
         What wants no answer is left: nobody waits for it who could have gone. So is what frees an object.
         """
-        withdrawn = [ticket for ticket in self.queue if ticket.caller is caller and is_withdrawn_with(ticket, caller)]
-        if withdrawn:
-            kept = [
-                ticket for ticket in self.queue if ticket.caller is not caller or not is_withdrawn_with(ticket, caller)
-            ]
+        own = (ticket for ticket in self.queue if ticket.caller is caller)  # no function call for what is others'
+        queued = {ticket.seq: ticket for ticket in own if is_withdrawn_with(ticket, caller)}
+        if queued:
+            kept = [ticket for ticket in self.queue if ticket.seq not in queued]
             self.queue.clear()
             self.queue.extend(kept)
-        unsent = [ticket for shard in self.shards.all for ticket in shard.withdraw(caller)]
-        for ticket in withdrawn + unsent:
+        withdrawn = [*queued.values(), *(ticket for shard in self.shards.all for ticket in shard.withdraw(caller))]
+        for ticket in withdrawn:
             self.metrics.outcomes[ticket.label, Outcome.CANCELLED] += 1
-        return self._drop(withdrawn + unsent)
+        return self._drop(withdrawn)
 
     def give_up_stalled(self, now: int) -> list[Ticket]:
         """Return queued calls that will not run: as many calls wait as may, and for long none has been answered (ns).

@@ -270,25 +270,26 @@ def test_what_a_dead_store_was_not_sent_waits_for_its_successor() -> None:
     assert dispatcher.done_in_store(shard, [make_reply(1), make_reply(2)]) == [(unsent, make_reply(2))]
 
 
-def test_calls_behind_as_many_waiting_ones_as_may_wait_are_given_up_after_a_while() -> None:
+def stalled() -> tuple[Dispatcher, Lane, Ticket, Ticket]:
+    """Return a call that waits, as many as may, and one behind it, whose time begins now."""
     dispatcher = Dispatcher(1)
     lane = dispatcher.add_lane("worker-1")
     first, second = submit(dispatcher, 2)
     dispatcher.assign()
     dispatcher.wait(lane)
     assert dispatcher.give_up_stalled(1) == []
+    return dispatcher, lane, first, second
+
+
+def test_calls_behind_as_many_waiting_ones_as_may_wait_are_given_up_after_a_while() -> None:
+    dispatcher, lane, first, second = stalled()
     assert dispatcher.give_up_stalled(STALL) == []
     assert dispatcher.give_up_stalled(STALL + 1) == [second]
     assert list(lane.assigned.values()) == [first]
 
 
 def test_an_answer_of_the_host_gives_queued_calls_more_time() -> None:
-    dispatcher = Dispatcher(1)
-    lane = dispatcher.add_lane("worker-1")
-    _, second = submit(dispatcher, 2)
-    dispatcher.assign()
-    dispatcher.wait(lane)
-    assert dispatcher.give_up_stalled(1) == []
+    dispatcher, lane, _, second = stalled()
     dispatcher.resume(lane)
     dispatcher.wait(lane)
     assert dispatcher.give_up_stalled(STALL + 1) == []

@@ -40,6 +40,13 @@ class Setting:
         self.link.expect(child)
         self.link.take_hello(INIT)
 
+    def serve_supervised(self) -> tuple[Supervisor, Child]:
+        supervisor = Supervisor(FakeNursery(), 1, no_descriptors)
+        child = supervisor.start(Role.STORE, 0.0)
+        self.greet(child)
+        self.link.serve()
+        return supervisor, child
+
     def submit(self, seq: int) -> None:
         self.dispatcher.submit_to_store(make_ticket(seq, "1.abc", self.host))
 
@@ -163,10 +170,7 @@ def test_a_store_that_does_not_serve_has_nothing_to_withdraw() -> None:
 
 def test_a_store_that_does_not_respond_is_killed_after_the_servers_time_whatever_callers_set() -> None:
     setting = Setting()
-    supervisor = Supervisor(FakeNursery(), 1, no_descriptors)
-    child = supervisor.start(Role.STORE, 0.0)
-    setting.greet(child)
-    setting.link.serve()
+    supervisor, child = setting.serve_supervised()
     setting.dispatcher.submit_to_store(make_ticket(1, "1.abc", setting.host, timeout=0.01))
     setting.link.hand_out()
     setting.link.look(SECOND, supervisor)
@@ -178,10 +182,7 @@ def test_a_store_that_does_not_respond_is_killed_after_the_servers_time_whatever
 
 def test_a_store_that_responds_or_has_nothing_to_do_is_left_alone() -> None:
     setting = Setting()
-    supervisor = Supervisor(FakeNursery(), 1, no_descriptors)
-    child = supervisor.start(Role.STORE, 0.0)
-    setting.greet(child)
-    setting.link.serve()
+    supervisor, child = setting.serve_supervised()
     for now in range(1, 9):
         setting.link.look(now * SECOND, supervisor)
     setting.submit(1)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import scriptling.asgi
-from tests.wire.gates import PASS, Gate
+from tests.wire.gates import WAIT, Gate
 from tests.wire.network import JSON, call, text
 from tests.wire.program import DEADLINE, Program
 from tests.wire.server import write_plugin
@@ -63,11 +63,10 @@ ADD = call("add", text("3"), text("4"))
 
 
 def test_a_request_that_the_host_s_server_cancels_costs_nobody_else_anything(tmp_path: Path, gate: Gate) -> None:
-    handlers = f"{PASS}\ndef wait(path, mark):\n    open(mark, 'w').close()\n    _pass_gate(path)\n"
     mark = tmp_path / "mark"
 
     async def live() -> Any:
-        app = scriptling.asgi.application(write_plugin(tmp_path, handlers), workers=1)
+        app = scriptling.asgi.application(write_plugin(tmp_path, WAIT), workers=1)
         async with app.lifespan():
             waiting = asyncio.ensure_future(post(app, call("wait", text(gate), text(mark))))
             async with asyncio.timeout(DEADLINE):
