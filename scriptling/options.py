@@ -272,7 +272,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             "callback-depth",
             "callback_depth",
             "N",
-            "calls nested in callbacks of one another (default: 100)",
+            "calls that may wait for callbacks at once, nested or not (default: 100)",
             whole(1, 1000),
         ),
         _setting(

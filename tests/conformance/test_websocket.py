@@ -18,6 +18,7 @@ HANDLERS = (
     + """
 import logging, os
 def add(a, b): return a + b
+def ask(f): return f()
 def log(text): logging.getLogger("mine").warning(text)
 def big(size): return "x" * size
 class Thing:
@@ -80,6 +81,20 @@ def test_calls_that_wait_are_withdrawn_with_their_connection(listen: Listen, gat
     with hosting(port, "websocket") as host:
         assert host.call("add", 3, 4) == 7
     assert mark.read_text() == "x"
+
+
+def test_a_host_that_answers_no_callbacks_does_not_hold_up_others(listen: Listen) -> None:
+    port = listen(HANDLERS, "--workers", "1", "--callback-depth", "4")
+    silent = WebSocket(port)
+    callback = {"type": "callback", "callback": {"id": "never answered"}}
+    for number in range(6):
+        silent.send(call("ask", callback, id=number))
+    asked = [silent.receive() for _ in range(4)]
+    assert all(b"callback.call" in (message or b"") for message in asked)
+    assert port.call("add", integer(3), integer(4)).json["result"] == integer(7)
+    answers = [silent.receive() or b"" for _ in range(4)]
+    assert any(b"calls of other hosts have waited too long" in answer for answer in answers)
+    silent.end()
 
 
 def test_a_message_over_the_cap_closes_the_connection(listen: Listen) -> None:

@@ -32,6 +32,7 @@ class Listener:
         self.session = 1
         self.timeout = 0.0
         self.ends = Ends.SERVER
+        self.owes = 0
         self.answers: list[tuple[int, bool, bytes]] = []
 
     def answer(self, ticket: Ticket, failed: bool, payload: bytes) -> None:

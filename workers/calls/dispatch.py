@@ -271,20 +271,22 @@ class Dispatcher:
             self.metrics.outcomes[ticket.label, Outcome.CANCELLED] += 1
         return self._drop(withdrawn)
 
-    def give_up_stalled(self, now: int) -> list[Ticket]:
-        """Return queued calls that will not run: as many calls wait as may, and for long none has been answered (ns).
+    def stalls(self, now: int) -> bool:
+        """Whether queued calls do not run: as many calls wait as may, and for long none has been answered (ns).
 
         It may be that they wait for callbacks whose answers wait for these very calls.
         """
         if not (self.too_deep and self.queue):
             self._stalled_since = 0
-            return []
+            return False
         self._stalled_since = self._stalled_since or now
-        if now - self._stalled_since < STALL:
-            return []
-        stalled = list(self.queue)
+        return now - self._stalled_since >= STALL
+
+    def give_up_queued(self) -> list[Ticket]:
+        """Return the calls in the queue, which will not run."""
+        queued = list(self.queue)
         self.queue.clear()
-        return self._drop(stalled)
+        return self._drop(queued)
 
     def abandon(self) -> list[Ticket]:
         """Return every call that is owed an answer, wherever it is, because none will come any more."""

@@ -126,7 +126,8 @@ class FrontEnd:
     def _look(self, now: int) -> None:
         ending = self.life.ending
         self._staff.look(now, may_start=ending.phase <= Phase.DRAINING)
-        self.life.refuse_stalled(now)
+        if self.dispatcher.stalls(now) and not self._staff.relay.make_way():
+            self.life.refuse_queued()
         if ending.begun:
             self._staff.tasks.stop()
             self._hurry(now)

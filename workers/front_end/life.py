@@ -193,9 +193,9 @@ class Life:
         else:
             self.begin_ending()
 
-    def refuse_stalled(self, now: int) -> None:
-        """Answer queued calls that would wait for ever behind calls that wait for callbacks (``now`` in ns)."""
-        for ticket in self._dispatcher.give_up_stalled(now):
+    def refuse_queued(self) -> None:
+        """Answer queued calls that would wait for ever behind calls that wait for callbacks."""
+        for ticket in self._dispatcher.give_up_queued():
             self._dispatcher.fail(ticket, RpcError(ErrorCode.TOO_DEEP, TOO_DEEP))
 
     def cut_off(self) -> None:

@@ -59,6 +59,10 @@ class Host(Caller, Protocol):
     timeout: float
     ends: Ends
 
+    @property
+    def owes(self) -> int:
+        """How many callbacks it has not answered."""
+
 
 @dataclass(frozen=True)
 class Gone:
@@ -121,7 +125,7 @@ class Service:
         self.draining = False
         self._dispatcher = dispatcher
         self._timeout = timeout
-        self._calls: dict[str, Callable[[CallHead, Ticket], None]] = {
+        self._calls: dict[str, Callable[[Host, CallHead, Ticket], None]] = {
             Method.FUNCTION_CALL: self._call_function,
             Method.OBJECT_NEW: self._new_object,
             Method.OBJECT_CALL: self._call_method,
@@ -168,7 +172,7 @@ class Service:
             self._dispatcher.next_seq(), host, Kind.FUNCTION, "", "", request.params, host.flags, self._timeout,
             request.id, batch, slot,
         )  # fmt: skip
-        call(head, ticket)
+        call(host, head, ticket)
         if head.timeout is not None or host.timeout:
             ticket.timeout = least_timeout(ticket.timeout, host.timeout, head.timeout)
         return None
@@ -208,18 +212,18 @@ class Service:
         if self.offer.classes:
             self._dispatcher.submit_to_all_stores(Ticket(0, Gone(owner), Kind.FORGET, "", "", b""))
 
-    def _call_function(self, head: CallHead, ticket: Ticket) -> None:
+    def _call_function(self, host: Host, head: CallHead, ticket: Ticket) -> None:
         _require(head.name, "name")
         timeout = self.offer.timeouts.get(head.name)
         if timeout is None:
             raise _unknown("function", head.name, self.offer.timeouts)
-        if self._dispatcher.too_deep and not self._dispatcher.queue:
+        if self._dispatcher.too_deep and not self._dispatcher.queue and host.owes >= self._dispatcher.callback_cap:
             raise RpcError(ErrorCode.TOO_DEEP, TOO_DEEP)
         ticket.target = head.name
         ticket.timeout = timeout
         self._dispatcher.submit(ticket)
 
-    def _new_object(self, head: CallHead, ticket: Ticket) -> None:
+    def _new_object(self, host: Host, head: CallHead, ticket: Ticket) -> None:
         _require(head.class_name, "class")
         if head.class_name not in self.offer.classes:
             raise _unknown("class", head.class_name, self.offer.classes)
@@ -227,7 +231,7 @@ class Service:
         ticket.target = head.class_name
         self._dispatcher.submit_to_store(ticket)
 
-    def _call_method(self, head: CallHead, ticket: Ticket) -> None:
+    def _call_method(self, host: Host, head: CallHead, ticket: Ticket) -> None:
         _require(head.object_id, "object_id")
         _require(head.method, "method")
         if not self.offer.classes:
@@ -237,7 +241,7 @@ class Service:
         ticket.method = head.method
         self._dispatcher.submit_to_store(ticket)
 
-    def _destroy_object(self, head: CallHead, ticket: Ticket) -> None:
+    def _destroy_object(self, host: Host, head: CallHead, ticket: Ticket) -> None:
         _require(head.object_id, "object_id")
         if not self.offer.classes:
             ticket.caller.answer(ticket, False, _NULL)

@@ -178,6 +178,11 @@ class Session:
         self._send(encode_request(number, method, params))
         return number
 
+    @property
+    def owes(self) -> int:
+        """How many requests of ours the host has not answered."""
+        return len(self._outgoing)
+
     def log(self, params: bytes) -> None:
         """Send a log record to the host, unless it does not read; what it answers is of no interest."""
         if self._gone or self.congested():

@@ -11,6 +11,7 @@ depth of callbacks instead.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
@@ -314,6 +315,21 @@ class Relay:
         """Let no call wait for others any more that only this caller waits for, who has gone away."""
         self.interrupt((each for each in self.parked() if each.is_asked_for(caller)), _GONE)
 
+    def make_way(self) -> bool:
+        """End what the calls of one host wait for, if they are most of those that may, and others' calls are queued.
+
+        Whoever does not answer callbacks, or has many calls of slow methods, would hold up everybody otherwise. Whether
+        that was so is returned.
+        """
+        waiting = [each for group in self._calls.values() for each in group if each.keeps and not each.want.parks]
+        by_lane = {each.lane: each.session for each in waiting}
+        for session, number in Counter(by_lane.values()).most_common(1):
+            others = any(session_of(ticket) is not session for ticket in self._dispatcher.queue)
+            if others and number > self._dispatcher.callback_cap // 2:
+                self.interrupt((each for each in waiting if each.session is session), _IN_THE_WAY)
+                return True
+        return False
+
     def parked(self) -> list[Question]:
         """Return the open questions of calls that block on other calls."""
         return [each for group in self._calls.values() for each in group if each.want.parks]
@@ -333,6 +349,11 @@ class Relay:
 
 
 _GONE = RpcError(ErrorCode.CANCELLED, "whoever called has gone away while this was waiting")
+_IN_THE_WAY = RpcError(
+    ErrorCode.TOO_DEEP,
+    "calls of other hosts have waited too long behind this one, whose host has most of those that may wait; answer "
+    "callbacks sooner, or raise --callback-depth",
+)
 _TIME_IS_OVER = RpcError(ErrorCode.TIMED_OUT, "nothing came within the time that was given")
 
 

@@ -277,14 +277,15 @@ def stalled() -> tuple[Dispatcher, Lane, Ticket, Ticket]:
     first, second = submit(dispatcher, 2)
     dispatcher.assign()
     dispatcher.wait(lane)
-    assert dispatcher.give_up_stalled(1) == []
+    assert not dispatcher.stalls(1)
     return dispatcher, lane, first, second
 
 
 def test_calls_behind_as_many_waiting_ones_as_may_wait_are_given_up_after_a_while() -> None:
     dispatcher, lane, first, second = stalled()
-    assert dispatcher.give_up_stalled(STALL) == []
-    assert dispatcher.give_up_stalled(STALL + 1) == [second]
+    assert not dispatcher.stalls(STALL)
+    assert dispatcher.stalls(STALL + 1)
+    assert dispatcher.give_up_queued() == [second]
     assert list(lane.assigned.values()) == [first]
 
 
@@ -292,8 +293,9 @@ def test_an_answer_of_the_host_gives_queued_calls_more_time() -> None:
     dispatcher, lane, _, second = stalled()
     dispatcher.resume(lane)
     dispatcher.wait(lane)
-    assert dispatcher.give_up_stalled(STALL + 1) == []
-    assert dispatcher.give_up_stalled(2 * STALL + 1) == [second]
+    assert not dispatcher.stalls(STALL + 1)
+    assert dispatcher.stalls(2 * STALL + 1)
+    assert dispatcher.give_up_queued() == [second]
 
 
 def test_workers_in_long_calls_count_as_hogged_only_while_short_calls_wait() -> None:

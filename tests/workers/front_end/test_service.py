@@ -224,8 +224,16 @@ def test_past_the_cap_on_depth_a_call_is_refused_at_once(free_lanes: int) -> Non
     serving.dispatcher.wait(serving.dispatcher.add_lane("waiting"))
     for number in range(free_lanes):
         serving.dispatcher.add_lane(f"free-{number}")
+    serving.host.owes = 1
     assert serving.refused(Method.FUNCTION_CALL, {"name": "add"}) == (ErrorCode.TOO_DEEP, TOO_DEEP)
     assert serving.dispatcher.pending == 0
+
+
+def test_a_call_of_a_host_that_owes_no_callbacks_cannot_come_from_inside_one_and_waits() -> None:
+    serving = Serving(cap=1)
+    serving.dispatcher.wait(serving.dispatcher.add_lane("waiting"))
+    assert serving.ask(Method.FUNCTION_CALL, {"name": "add", "args": []}) is None
+    assert len(serving.dispatcher.queue) == 1
 
 
 def test_past_the_cap_on_depth_objects_are_still_served() -> None:

@@ -54,8 +54,7 @@ class Setting:
         self.dispatcher = Dispatcher(cap)
         self.told: list[Any] = []
         self.answers: list[tuple[bytes, Answer]] = []
-        service = Service(self.dispatcher, lambda: None, 0.0)
-        self.session = Session(service, lambda message: self.told.append(json.loads(message)), Flag.CALLBACKS)
+        self.session = self.another_session()
         self.session.open()
         self.logged: list[tuple[int, bytes]] = []
         self.now = 0
@@ -71,6 +70,10 @@ class Setting:
             self.relay.admit(child)
         self.lane = self.run_in("worker-1")
         self.seq = next(iter(self.lane.assigned))
+
+    def another_session(self) -> Session:
+        service = Service(self.dispatcher, lambda: None, 0.0)
+        return Session(service, lambda message: self.told.append(json.loads(message)), Flag.CALLBACKS)
 
     def _take(self, route: bytes, frame: bytes) -> None:
         self.answers.append((route, frames.decode_answer(frame)))
@@ -244,6 +247,38 @@ def test_threads_of_one_call_may_ask_any_number_of_things_at_once() -> None:
     for _ in range(50):
         setting.ask()
     assert len(setting.told) == 50
+    assert setting.answers == []
+
+
+def keep_waiting(setting: Setting, calls: int) -> None:
+    """Have as many workers wait for the host, each in a call of its own."""
+    setting.ask()
+    for number in range(2, calls + 1):
+        name = f"worker-{number}"
+        setting.relay.admit(name)
+        setting.ask(child=name, seq=next(iter(setting.run_in(name).assigned)))
+
+
+def queue_call_of(setting: Setting, session: Session) -> None:
+    setting.dispatcher.submit(Ticket(setting.dispatcher.next_seq(), session, Kind.FUNCTION, "f", "", b"{}"))
+
+
+def test_a_host_that_has_most_of_those_that_wait_makes_way_for_others() -> None:
+    setting = Setting(cap=4)
+    keep_waiting(setting, 3)
+    queue_call_of(setting, setting.another_session())
+    assert setting.session.owes == 3
+    assert setting.relay.make_way()
+    assert [failure(answer)["code"] for _, answer in setting.answers] == [ErrorCode.TOO_DEEP] * 3
+    assert (setting.dispatcher.waiting, setting.session.owes) == (0, 0)
+
+
+@pytest.mark.parametrize(("waiting", "of_others"), [(3, False), (2, True)])
+def test_nobody_makes_way_for_calls_of_its_own_or_without_having_most(waiting: int, of_others: bool) -> None:
+    setting = Setting(cap=4)
+    keep_waiting(setting, waiting)
+    queue_call_of(setting, setting.another_session() if of_others else setting.session)
+    assert not setting.relay.make_way()
     assert setting.answers == []
 
 
