@@ -11,7 +11,8 @@ The rules:
   So many are remembered; then the first to have become empty is forgotten, and its name means a new queue.
 * All that queues hold together is bounded; beyond it the putter is refused.
 * A wait group counts what was added and not yet done, and remembers who added it. What a holder that was killed had
-  added and nobody has done is taken off the count. A ``done`` that comes for it later does nothing.
+  added and nobody has done is taken off the count. A ``done`` that comes for it later does nothing. So many groups of
+  which only that is left are remembered; then the one that was used longest ago is forgotten.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ MOST_BYTES = 256 << 20  # of all values in queues
 MOST_OF_ONE = 64 << 20  # bytes of one value
 MOST_NAMES = 100_000  # queues and wait groups that are not as new
 MOST_CLOSED = 10_000  # queues of which nothing is left but that they are closed
+MOST_FORGIVEN = 10_000  # wait groups of which nothing is left but what the dead had not done
 _MOST_HOLDERS = 10_000  # of one wait group, until it is forgotten who has added what first
 _VALUE = 100  # bytes that a value takes beside its own
 
@@ -95,6 +97,7 @@ class Rendezvous(Generic[W]):
         self._queues: dict[str, _Queue[W]] = {}
         self._closed: dict[str, None] = {}
         self._groups: dict[str, _Group[W]] = {}
+        self._forgiven: dict[str, None] = {}
         self._blocked: dict[W, _Queue[W] | _Group[W]] = {}
         self._operations: dict[str, Callable[[W, str, Params, Hashable], None]] = {
             "queue.put": self._put,
@@ -247,8 +250,17 @@ class Rendezvous(Generic[W]):
         return group
 
     def _forget_group(self, group: _Group[W]) -> None:
-        if not (group.count or group.waiters or group.forgiven):
-            self._groups.pop(group.name, None)
+        self._forgiven.pop(group.name, None)
+        if group.count or group.waiters:
+            return
+        name = group.name
+        if group.forgiven:
+            self._forgiven[name] = None
+            if len(self._forgiven) <= MOST_FORGIVEN:
+                return
+            name = next(iter(self._forgiven))
+            del self._forgiven[name]
+        self._groups.pop(name, None)
 
     def _add(self, waiter: W, name: str, params: Params, holder: Hashable) -> None:
         if self._has_no_room_for(waiter, name, self._groups):
@@ -289,6 +301,7 @@ class Rendezvous(Generic[W]):
             group.count -= number
             group.forgiven += number
             self._wake_if_done(group)
+            self._forget_group(group)
 
 
 def _weight(value: bytes | None) -> int:

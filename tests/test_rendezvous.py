@@ -255,6 +255,41 @@ def test_what_the_killed_had_added_is_taken_off_and_may_still_be_done() -> None:
     assert meeting.is_as_new
 
 
+def test_groups_of_the_killed_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rendezvous, "MOST_FORGIVEN", 2)
+    monkeypatch.setattr(rendezvous, "MOST_NAMES", 5)
+    meeting = Meeting()
+    meeting.do("living", "group.add", 1, name="kept")
+    for number in range(10):
+        meeting.do("killed", "group.add", 2, name=str(number))
+        meeting.release("killed")
+    assert {status for _, status, _ in meeting.settled} == {Status.DONE}
+    assert sorted(meeting._groups) == ["8", "9", "kept"]
+    meeting.do("worker", "group.add", -1, name="8")  # now "9" is the one that was used longest ago
+    meeting.do("killed", "group.add", 1, name="new")
+    meeting.release("killed")
+    assert sorted(meeting._groups) == ["8", "kept", "new"]
+    meeting.do("worker", "group.add", -1, name="8")
+    meeting.do("worker", "group.add", -1, name="new")
+    meeting.do("living", "group.add", -1, name="kept")
+    assert meeting.is_as_new
+    assert not meeting._forgiven
+
+
+def test_a_group_of_the_killed_that_is_used_again_is_kept_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rendezvous, "MOST_FORGIVEN", 1)
+    meeting = Meeting()
+    meeting.do("killed", "group.add", 1)
+    meeting.release("killed")
+    meeting.do("living", "group.add", 1)
+    meeting.do("waiter", "group.wait")
+    for name in ("other", "third"):
+        meeting.do("killed", "group.add", 1, name=name)
+        meeting.release("killed")
+    meeting.do("living", "group.add", -1)
+    assert meeting.settled[-1] == ("waiter", Status.DONE, b"")
+
+
 def test_each_is_done_first_with_what_it_has_added_itself() -> None:
     meeting = Meeting()
     meeting.do("first", "group.add", 1)

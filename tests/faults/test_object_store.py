@@ -7,12 +7,16 @@ import signal
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from tests.faults.conftest import FULL_SCALE
 from tests.faults.figures import Figures, percentile
+from tests.wire.fixtures import Listen
 from tests.wire.gates import PASS, Gate
+from tests.wire.network import hosting
+from tests.wire.program import DEADLINE
 from tests.wire.server import Serve
 from tests.wire.values import Raw
 
@@ -151,6 +155,7 @@ ENDS = {
     "exits": "sys.exit(3)",
     "interrupts": "raise KeyboardInterrupt",
 }
+DEADLY = "ends the process"
 
 
 @pytest.mark.parametrize("end", ENDS)
@@ -166,11 +171,12 @@ def test_destroy_is_answered_whatever_del_does(serve: Serve, figures: Figures, e
         """
     )
     things = [server.new("Bad", lambda: None) for _ in range(5)]
-    begin = time.monotonic()
+    times = []
     for thing in things[:2]:
+        begin = time.monotonic()
         server.destroy(thing, 5)
-    elapsed = (time.monotonic() - begin) / 2
-    figures.at_most(19, "`__del__` that misbehaves, in five ways: object.destroy answered", elapsed, 1.1, room=2)
+        times.append(time.monotonic() - begin)
+    figures.at_most(19, "`__del__` that misbehaves, in five ways: object.destroy answered", max(times), 1, room=2)
     assert server.method(things[2], "get") == 1
     server.end()
     assert server.program.exit_code(10) == 0
@@ -196,26 +202,27 @@ def test_del_that_ends_the_process_costs_the_other_objects_and_no_more(serve: Se
     assert server.method(server.new("Bad", 0), "get") == 0
 
 
-@pytest.mark.parametrize("end", ["raises", "hangs"])
+@pytest.mark.parametrize("end", [*ENDS, DEADLY])
 @pytest.mark.parametrize("number", [100, pytest.param(1000, marks=getattr(pytest.mark, FULL_SCALE))])
 def test_shutdown_with_many_bad_ends_takes_five_seconds_at_most(
     serve: Serve, figures: Figures, end: str, number: int
 ) -> None:
+    """Check 19."""
     server = serve(
         f"""
-        import sys, time
+        import os, sys, time
         class Bad:
-            def __init__(self): pass
-            def __del__(self): {ENDS[end]}
+            def __init__(self, f): self.kept = f
+            def __del__(self): {ENDS.get(end, "os._exit(3)")}
         """
     )
     for _ in range(number):
-        server.new("Bad")
+        server.new("Bad", lambda: None)
     begin = time.monotonic()
     server.end()
     assert server.program.exit_code(20) == 0
     what = f"shutdown with {number:,} objects whose `__del__` {end}"
-    figures.at_most(19, what, time.monotonic() - begin, 5.5, room=2)
+    figures.at_most(19, what, time.monotonic() - begin, 5, room=2)
 
 
 @pytest.mark.parametrize("number", [1_000, pytest.param(10_000, marks=getattr(pytest.mark, FULL_SCALE))])
@@ -239,6 +246,71 @@ def test_host_that_goes_away_owning_many_objects(serve: Serve, figures: Figures,
     figures.at_most(18, f"host with {number:,} objects goes: all ended", time.monotonic() - begin, 5, room=2)
     with open(path) as file:  # noqa: PTH123
         assert len(file.read()) == number
+
+
+@pytest.mark.parametrize("number", [1_000, pytest.param(10_000, marks=getattr(pytest.mark, FULL_SCALE))])
+def test_host_on_a_websocket_that_goes_away_owning_many_objects(
+    listen: Listen, figures: Figures, number: int, tmp_path: Path
+) -> None:
+    """Check 18, where the server goes on: all of them end, and others are served meanwhile."""
+    path = tmp_path / "ends"
+    port = listen(
+        f"""
+        class Thing:
+            def __init__(self, stays=False): self.stays = stays
+            def get(self): return 1
+            def __del__(self):
+                if not self.stays:
+                    with open({str(path)!r}, "a") as file: file.write("x")
+        """
+    )
+    with hosting(port, "websocket") as other:
+        stays = other.new("Thing", True)
+        with hosting(port, "websocket") as host:
+            ids = [host.request("object.new", {"class": "Thing"}) for _ in range(number)]
+            for id in ids:
+                host.result(id)
+            assert not path.exists()
+            begin = time.monotonic()
+        while not path.exists() or path.stat().st_size < number:
+            assert other.method(stays, "get") == 1
+            assert time.monotonic() - begin < DEADLINE, f"{path.stat().st_size} of {number} have ended"
+        what = f"host on a WebSocket with {number:,} objects goes, the server stays: all ended"
+        figures.at_most(18, what, time.monotonic() - begin, 5, room=4)
+        assert path.stat().st_size == number
+
+
+@pytest.mark.parametrize("way", ["__setstate__", "__reduce__"])
+def test_crash_while_an_instance_is_unpickled_in_the_store(serve: Serve, figures: Figures, way: str) -> None:
+    """Check 4: the only code of the user's that runs where arguments and the like are decoded."""
+    server = serve(
+        """
+        import os
+        def _rebuild(): os.abort()
+        class State:
+            def __init__(self): self.value = 1
+            def __setstate__(self, state): os.abort()
+        class Reduced:
+            def __reduce__(self): return _rebuild, ()
+        class Good:
+            def get(self): return 2
+        def make(way): return State() if way == "__setstate__" else Reduced()
+        def add(a, b): return a + b
+        """,
+        "",
+        "--workers",
+        "1",
+    )
+    assert server.call("add", 1, 2) == 3  # or the server's start would be measured
+    begin = time.monotonic()
+    failure = server.failure(server.begin("make", way))
+    elapsed = time.monotonic() - begin
+    named = "SIGABRT" in failure.message
+    figures.count(4, "crashes where a moved instance is unpickled in the store: signal named", named, 1)
+    figures.at_most(4, "crashes: error after the crash", elapsed, 0.2, room=20)
+    server.program.wait_for_stderr(f"in {'_rebuild' if way == '__reduce__' else way}")
+    assert server.call("add", 1, 2) == 3
+    assert server.method(server.new("Good"), "get") == 2
 
 
 def test_object_store_killed_while_methods_wait_for_callbacks(serve: Serve) -> None:

@@ -9,13 +9,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from scriptling.rendezvous import Params
+from scriptling.rendezvous import Params, Status
 from tests.workers.fakes import make_reply, make_ticket
 from workers import frames
 from workers.calls.dispatch import Dispatcher
 from workers.frames import Answer, Ask, Want
 from workers.front_end.service import Service
 from workers.front_end.session import Session
+from workers.questions import sync_responder
 from workers.questions.relay import Loss, Relay
 from workers.questions.sync_responder import SyncResponder
 
@@ -143,3 +144,38 @@ def test_items_are_not_kept_for_threads_that_have_got_them_and_never_ask_again()
     finally:
         tracemalloc.stop()
     assert held < 5_000_000
+
+
+def test_large_items_are_not_kept_for_threads_that_have_got_them() -> None:
+    """As many as are let be if they are small would be gigabytes."""
+    setting = Setting("worker-1")
+    tracemalloc.start()
+    try:
+        for number in range(100):
+            setting.ask("setup-1", "queue.put", bytes(1 << 20))
+            setting.ask("worker-1", "queue.get", route=b"thread %d" % number)
+            setting.received += 1
+            setting.answers.clear()
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 32 << 20
+
+
+def test_nothing_comes_in_while_too_much_is_on_its_way_to_workers_that_do_not_take_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sync_responder, "MOST_BYTES", 1000)
+    setting = Setting("worker-1")
+    for number in range(5):
+        setting.ask("worker-1", "queue.get", route=b"thread %d" % number)
+        setting.ask("setup-1", "queue.put", bytes(300))
+    done, refused = bytes([Status.DONE]), bytes([Status.REFUSED])
+    assert [payload[:1] for payload in setting.got("setup-1")] == [done, done, done, refused, refused]
+    assert b"on their way" in setting.got("setup-1")[-1]
+    setting.received = 1
+    setting.ask("setup-1", "queue.put", bytes(300))
+    assert setting.got("setup-1")[-1] == done
+    setting.die("worker-1", 1)  # what it had not got is in the queue again, which takes more
+    setting.ask("setup-1", "queue.put", bytes(300))
+    assert setting.got("setup-1")[-1] == done
