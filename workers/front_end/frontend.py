@@ -109,7 +109,7 @@ class FrontEnd:
         self._staff.receive()
         now = time.monotonic_ns()
         self._staff.relay.expire(now)
-        if self.dispatcher.waiting or not self.output_full():
+        if not self.output_full():
             self._staff.hand_out(now)
         if now >= self._next_look or self._is_urgent():
             self._next_look = now + int(_GLANCE * 1e9)

@@ -87,7 +87,8 @@ async def _run(home: Home, server: HttpFrontEnd, listener: socket.socket, tls: s
     )
     guests = Guests(limits)
     front_end.output_waits = lambda: bool(server.unfinished or guests.count_unread())
-    front_end.output_full = lambda: guests.unread > _MOST_UNREAD
+    # One client that does not read must not hold up what the callbacks of others wait for.
+    front_end.output_full = lambda: guests.unread > _MOST_UNREAD and not front_end.dispatcher.waiting
     config = configured(server.application, settings)
 
     def look() -> None:

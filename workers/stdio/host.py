@@ -17,6 +17,7 @@ from workers.stdio.streams import Sink, Source
 
 _MEBIBYTE = 1 << 20
 _MOST_OUTPUT = 32 * _MEBIBYTE  # of answers that wait for the host to read, until no more calls are read
+_MOST_REFUSALS = 32 * _MEBIBYTE  # of further answers, while calls wait for callbacks, until nothing is read
 _LONG = 1 << 16  # bytes of a message from which on more of it is read at a time
 _HASTE = 0.4  # seconds to end in when nobody can get an answer any more
 
@@ -70,11 +71,17 @@ class StdioHost:
             self._loop.want(self._source.fd, 0 if self._is_full() else reactor.READ)
 
     def _is_full(self) -> bool:
-        """Whether no more may be read now. While calls wait for callbacks it must be: their answers come this way."""
+        """Whether no more may be read now. While calls wait for callbacks it must be: their answers come this way.
+
+        Whatever else comes by then runs when the host has read, or is refused; so that only refusals, and answers that
+        take no worker, add to what waits for the host.
+        """
         dispatcher = self._front_end.dispatcher
-        if self._session.early > self._max_queue or self._sink.size > _MOST_OUTPUT:
+        if self._session.early > self._max_queue:
             return True
-        return not dispatcher.waiting and (dispatcher.is_full or len(dispatcher.queue) > self._max_queue)
+        if dispatcher.waiting:
+            return self._sink.size > _MOST_OUTPUT + _MOST_REFUSALS
+        return self._sink.size > _MOST_OUTPUT or dispatcher.is_full or len(dispatcher.queue) > self._max_queue
 
     def _read(self) -> None:
         data = self._source.read(in_long_message=self._lines.held > _LONG)
