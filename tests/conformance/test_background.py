@@ -193,8 +193,7 @@ def test_a_task_that_waits_for_others_is_released(serve: Serve) -> None:
 def test_tasks_die_with_the_server(serve: Serve) -> None:
     server = serve(HANDLERS)
     pid = server.call("start", "stubborn", "a")
-    server.program.process.kill()
-    server.program.exit_code()
+    server.program.kill()
     server.forgive()
     wait_until(lambda: pid not in server.program.pids(), 10, lambda: "the task lives on")
 

@@ -25,6 +25,7 @@ from scriptling.stores.store import Store
 
 WRITERS = 3
 PR_SET_PDEATHSIG = 1
+OTHERS = {"stop", "survivor"}
 
 
 def value(key: str) -> list[str]:
@@ -123,7 +124,8 @@ def main(folder: Path, kills: int, writes: int) -> None:
         acknowledged += each.kill()
     store.set("stop", True)
     [longest] = survivor.end()
-    torn = [key for key in acknowledged if store.get(key) != value(key)]
+    written = {*acknowledged, *store.keys()} - OTHERS  # those that were being written are whole as well, or not there
+    torn = [key for key in written if store.get(key) != value(key)]
     sys.stdout.write(f"{len(acknowledged)} {torn} {longest}\n")
 
 

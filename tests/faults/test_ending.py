@@ -53,8 +53,7 @@ def test_nothing_outlives_a_killed_front_end(serve: Serve, figures: Figures, tmp
     server.call("spawn")
     server.method(server.new("Thing", str(tmp_path / "ends")), "spawn")
     assert len(server.program.pids()) >= 10
-    server.program.process.kill()
-    server.program.process.wait()
+    server.program.kill()
     server.forgive()
     begin = time.monotonic()
     server.program.wait_until_nothing_is_left(10)
@@ -229,7 +228,7 @@ def test_killed_server_is_not_in_the_way_of_the_next(serve: Serve, tmp_path: Pat
         try:
             program.listen()
             program.wait_for_stderr("ready")
-            program.process.kill()
+            program.kill()
             program.check_nothing_is_left()
         finally:
             program.destroy()

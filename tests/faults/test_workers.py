@@ -1,26 +1,18 @@
-"""Workers that die, hang, or are killed (faults, checks 1 to 5 and 7)."""
+"""Workers that die, hang, or are killed (faults, checks 2 to 5 and 7; checks 1 and 6 are in ``test_pool.py``)."""
 
 from __future__ import annotations
 
 import os
-import random
 import signal
-import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import pytest
 
-from tests.faults.conftest import FULL_SCALE
-from tests.faults.figures import Figures, percentile
+from tests.faults.figures import Figures
 from tests.wire.gates import PASS, Gate
-from tests.wire.program import wait_until
-from tests.wire.server import SETUP, Serve, Server
+from tests.wire.server import SETUP, Serve
 
 WORK = (
     PASS
@@ -41,55 +33,6 @@ def wait(f, path):
     return os.getpid()
 """
 )
-
-
-def worker_pids(server: Server, workers: int) -> set[int]:
-    """The workers that serve, asked by callbacks at which all of them wait at once."""
-    everybody = threading.Barrier(workers)
-    pids = []
-
-    def meet(pid: int) -> None:
-        pids.append(pid)
-        everybody.wait(20)
-
-    calls = [server.begin("meet", meet) for _ in range(workers)]
-    for id in calls:
-        server.value(id)
-    return set(pids)
-
-
-@pytest.mark.parametrize("calls", [2_000, pytest.param(20_000, marks=getattr(pytest.mark, FULL_SCALE))])
-def test_workers_killed_at_random_under_load(serve: Serve, figures: Figures, calls: int) -> None:
-    """Check 1: each id is answered once; what ran on the dead is told of the signal; the pool is whole after."""
-    server = serve(
-        "import os, time\ndef work(x):\n    time.sleep(0.001)\n    return [x, os.getpid()]", "", "--workers", "4"
-    )
-    ids = server.begin_many([("work", [number]) for number in range(calls)])
-    chosen = random.Random(5)
-    killed: set[int] = set()
-    front_end = server.program.process.pid
-    while not server.answered(ids[-1]):
-        seen = [answer["result"]["items"][1]["value"] for answer in server.latest(20) if "result" in answer]
-        alive = [pid for pid in seen if pid not in killed and pid != front_end]
-        if alive:
-            victim = chosen.choice(alive)
-            killed.add(victim)
-            with suppress(ProcessLookupError):
-                os.kill(victim, signal.SIGKILL)
-        threading.Event().wait(0.05)
-    failed = right = 0
-    for number, id in enumerate(ids):
-        answer = server.answer(id)
-        if "error" in answer:
-            failed += 1
-            right += "SIGKILL" in answer["error"]["message"] and answer["error"]["code"] == -32001
-        else:
-            right += answer["result"]["items"][0]["value"] == number
-    figures.count(
-        1, f"{calls:,} calls, a kill every 50 ms: calls answered, by their result or the signal", right, calls
-    )
-    figures.at_most(1, "the same: failed calls for each kill", failed / max(1, len(killed)), 1, "")
-    assert {server.call("work", number)[0] for number in range(4)} == {0, 1, 2, 3}
 
 
 def test_kill_of_a_worker_with_50_calls_queued_costs_one_error(serve: Serve, gate: Gate) -> None:
@@ -277,40 +220,6 @@ def test_time_in_the_queue_does_not_count(serve: Serve) -> None:
     assert [server.value(id) for id in ids] == [None] * 6
 
 
-def timed_adds(server: Server, until: Callable[[list[float]], bool]) -> list[float]:
-    """Call ``add`` one after the other, and return how long each took, in seconds."""
-    times: list[float] = []
-    while not until(times):
-        begin = time.monotonic()
-        assert server.call("add", len(times), 1) == len(times) + 1
-        times.append(time.monotonic() - begin)
-    return times
-
-
-@pytest.mark.parametrize("times", [1, pytest.param(7, marks=getattr(pytest.mark, FULL_SCALE))])
-def test_stopped_worker_is_replaced(serve: Serve, figures: Figures, times: int) -> None:
-    """Check 6: its call fails in time, others are served meanwhile as fast as before and after."""
-    timeout = 1.0
-    handlers = WORK + "def stop(): os.kill(os.getpid(), signal.SIGSTOP)"
-    server = serve(handlers, "", "--workers", "4", "--call-timeout", f"{timeout}")
-    usual, meanwhile, late = [], [], []
-    for _ in range(times):
-        usual.append(percentile(timed_adds(server, lambda times: sum(times) > timeout)))
-        begin = time.monotonic()
-        stopped = server.begin("stop")
-        meanwhile.append(percentile(timed_adds(server, partial(answered, server, stopped))))
-        late.append(time.monotonic() - begin - timeout)
-        assert server.failure(stopped).code == -32002
-    figures.at_most(6, "call on a stopped worker: error after the time-out", max(late), 0.5, room=4)
-    what = f"99th percentile of the others, of what it is between, medians of {times} stops"
-    figures.at_most(6, what, median(meanwhile) / median(usual), 2, "×", room=50)
-    assert server.call("add", 1, 2) == 3
-
-
-def answered(server: Server, id: Any, _: list[float]) -> bool:
-    return server.answered(id)
-
-
 def test_setup_that_raises_ends_with_3_and_the_traceback(serve: Serve, figures: Figures) -> None:
     """Check 5."""
     server = serve("", SETUP + "1 / 0")
@@ -354,24 +263,3 @@ def test_workers_that_die_before_they_are_ready_end_the_server_with_a_sentence(
     assert len(births) >= 10
     most = max(sum(begin <= birth < begin + 1 for birth in births) for begin in births)
     figures.at_most(5, "workers that die before they are ready: starts in any second", most, 5, "")
-
-
-def test_pool_is_whole_soon_after_all_its_workers_are_killed(serve: Serve, figures: Figures) -> None:
-    """Check 1."""
-    server = serve(WORK + "def meet(f): f(os.getpid())", "", "--workers", "4")
-    old = worker_pids(server, 4)
-    assert len(old) == 4
-    for pid in old:
-        os.kill(pid, signal.SIGKILL)
-    begin = time.monotonic()
-    assert not worker_pids(server, 4) & old
-    figures.at_most(1, "all four workers killed: four others at work", time.monotonic() - begin, 1, room=2)
-    wait_until(lambda: not any(map(is_zombie, server.program.pids())), 2, lambda: "zombies are left")
-
-
-def is_zombie(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as stat:  # noqa: PTH123
-            return stat.read().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return False

@@ -126,7 +126,7 @@ def on_a_port(setup: Path, *flags: str, **more: Any) -> Iterator[Port]:
         yield port
         if port.program.process.poll() is None:
             port.program.signal(signal.SIGTERM)
-            assert port.program.exit_code(10) == 0, port.program.stderr
+        port.program.check_end()
         port.program.check_nothing_is_left()
     finally:
         port.program.destroy()

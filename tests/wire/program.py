@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from benchmarks.memory import tree
+
 DEADLINE = 20.0  # seconds for anything that is not said to be quicker
 EXECUTABLE = Path(sys.executable).parent / "scriptling"
 
@@ -51,6 +53,7 @@ class Program:
         self._heard = threading.Condition()
         self._stderr_ended = False
         self._listener: threading.Thread | None = None
+        self._end_seen = False
 
     def listen(self) -> None:
         """Begin to read stderr."""
@@ -101,11 +104,22 @@ class Program:
         wait_until(lambda: not self.pids(), deadline, lambda: f"still alive: {[describe(pid) for pid in self.pids()]}")
 
     def exit_code(self, deadline: float = DEADLINE) -> int:
-        """Wait for the program's end and return its exit code."""
+        """Wait for the program's end and return its exit code, which the test judges."""
+        self._end_seen = True
         try:
             return self.process.wait(deadline)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"the program did not end within {deadline} s; stderr:\n{self.stderr}") from None
+
+    def check_end(self) -> None:
+        """Hold that the program ends with exit code 0, unless the test has looked at that or has killed it."""
+        if not self._end_seen:
+            assert self.exit_code(10) == 0, self.stderr
+
+    def kill(self) -> None:
+        """Kill the front-end alone, and wait for its end."""
+        self.process.kill()
+        self.exit_code()
 
     def signal(self, number: int) -> None:
         """Send a signal to the front-end alone."""
@@ -113,9 +127,15 @@ class Program:
 
     def memory(self) -> int:
         """Return the resident bytes of the front-end."""
-        text = Path(f"/proc/{self.process.pid}/status").read_text()
-        line = next(line for line in text.splitlines() if line.startswith("VmRSS"))
-        return int(line.split()[1]) * 1024
+        return resident(self.process.pid)
+
+    def peak_memory(self) -> int:
+        """Return the most resident bytes that the front-end has ever had."""
+        return resident(self.process.pid, "VmHWM")
+
+    def zombies(self) -> list[str]:
+        """Describe the dead below the front-end that nobody has buried; they have no environment to be known by."""
+        return [text for text in map(describe, tree(self.process.pid)) if text.split()[1] == "(Z)"]
 
     def check_nothing_is_left(self) -> None:
         """Hold that with the program its processes, its run folder, memory stores and temporary files are gone."""
@@ -155,6 +175,13 @@ def wait_until(condition: Callable[[], bool], deadline: float, otherwise: Callab
     while not condition():
         assert time.monotonic() < end, f"after {deadline} s: {otherwise()}"
         time.sleep(0.005)
+
+
+def resident(pid: int, line: str = "VmRSS") -> int:
+    """Return a line of the memory of a process, in bytes: what it has now, or with ``VmHWM`` what it had at most."""
+    text = Path(f"/proc/{pid}/status").read_text()
+    found = next(each for each in text.splitlines() if each.startswith(line))
+    return int(found.split()[1]) * 1024
 
 
 def describe(pid: int) -> str:

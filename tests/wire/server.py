@@ -59,6 +59,8 @@ def running(
 ) -> Iterator[Server]:
     """Run a server; what the test has not ended is ended here, in order, and nothing may be left of it.
 
+    A server that has ended by itself has to have done so with exit code 0 as well, unless the test has looked at that.
+
     :param listen: whether to read its stderr and its answers; a host may leave that
     """
     server = Server(setup, flags, environment, **more)
@@ -69,7 +71,7 @@ def running(
         yield server
         if server.program.process.poll() is None:
             server.end()
-            server.program.exit_code(10)
+        server.program.check_end()
         if listen:
             server.check()
         server.program.check_nothing_is_left()
