@@ -1,8 +1,8 @@
-"""A web application with a plugin in it. Run with: uvicorn app:app
+r"""A web application with a plugin in it. Run with: uvicorn app:app
 
     curl http://127.0.0.1:8000/
-    curl -H 'Content-Type: application/json' http://127.0.0.1:8000/tools/json-rpc \\
-        -d '{"id":1,"method":"function.call","params":{"name":"shout","args":[{"type":"string","value":"hello"}]}}'
+    curl -H 'Content-Type: application/json' http://127.0.0.1:8000/tools/json-rpc \
+        -d '{"jsonrpc":"2.0","id":1,"method":"function.call","params":{"name":"shout","args":[{"type":"string","value":"hello"}]}}'
 """
 
 from pathlib import Path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.faults.figures import Figures
+from tests.wire.program import DEADLINE, wait_until
 from tests.wire.server import SETUP, Serve
 
 NOISE = """
@@ -140,3 +141,13 @@ def test_child_left_running_cannot_write_into_the_stream(serve: Serve) -> None:
     )
     server.call("leave")
     assert [server.call("echo", number) for number in range(200)] == list(range(200))
+
+
+def test_printed_lines_come_whole_even_where_python_is_told_not_to_buffer(serve: Serve) -> None:
+    handlers = "def tell(name):\n    for number in range(200): print('told', 'by', name, number)\n"
+    server = serve(handlers, "", "--workers", "4", environment={"PYTHONUNBUFFERED": "1"})
+    names = "abcd"
+    for call in [server.begin("tell", name) for name in names]:
+        server.value(call)
+    told = [f"told by {name} {number}" for name in names for number in range(200)]
+    wait_until(lambda: {*told} <= {*server.program.stderr.splitlines()}, DEADLINE, lambda: "not all lines are whole")

@@ -6,7 +6,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
 
 from tests.wire.fixtures import Listen
 from tests.wire.gates import WAIT, Gate
@@ -95,6 +96,13 @@ def test_a_host_that_answers_no_callbacks_does_not_hold_up_others(listen: Listen
     answers = [silent.receive() or b"" for _ in range(4)]
     assert any(b"calls of other hosts have waited too long" in answer for answer in answers)
     silent.end()
+
+
+def test_there_is_no_websocket_at_other_paths(listen: Listen) -> None:
+    port = listen(HANDLERS)
+    with pytest.raises(InvalidStatus) as refused:
+        connect(f"{port.url.replace('http', 'ws', 1)}/jsonrpc", proxy=None)
+    assert refused.value.response.status_code == 404
 
 
 def test_a_message_over_the_cap_closes_the_connection(listen: Listen) -> None:

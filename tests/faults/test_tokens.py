@@ -81,7 +81,8 @@ def test_a_token_is_nowhere_to_be_seen(listen: Listen, tmp_path: Path, by: str) 
     for pid in port.program.pids():
         assert TOKEN.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
         assert TOKEN.encode() not in Path(f"/proc/{pid}/environ").read_bytes()
-    assert port.call("add", headers={"Authorization": f"Bearer {TOKEN}x"}).status == 401
+    wrong = port.call("add", headers={"Authorization": f"Bearer {TOKEN}x"})
+    assert (wrong.status, wrong.body) == (401, b"this is not the token of this server\n")
     assert TOKEN not in port.program.stderr
 
 

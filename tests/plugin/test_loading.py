@@ -293,6 +293,16 @@ def test_folder_of_plugins_loads_each_under_its_declared_name(
     assert plugin.list() == ["plugin.declared"]
 
 
+def test_a_script_in_a_folder_of_plugins_that_may_not_be_executed_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "shapes.py").write_text("#!/usr/bin/env python3\n")
+    (tmp_path / "notes.txt").write_text("no script")
+    plugin.load_folder(str(tmp_path))
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"{tmp_path / 'shapes.py'} is not loaded: it may not be executed")
+
+
 def test_closing_takes_no_longer_than_the_plugin_needs(fake: str) -> None:
     begun = time.monotonic()
     plugin.unload(fake)

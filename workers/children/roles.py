@@ -61,7 +61,8 @@ def make_live(home: Home) -> Live:
 def _prepare() -> None:
     faulthandler.enable(file=2)
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+        # By lines, PYTHONUNBUFFERED or not: pieces of one would be torn apart by what other processes write.
+        stream.reconfigure(line_buffering=True, write_through=False)  # type: ignore[union-attr]
     sys.stdin = os.fdopen(0, closefd=False)
 
 

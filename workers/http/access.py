@@ -14,9 +14,9 @@ from hmac import compare_digest
 
 from workers.http.replies import Header, Reply, Scope, header, sentence
 
-_UNAUTHORIZED = sentence(
-    401, "this server wants a token: send it as Authorization: Bearer TOKEN", (b"www-authenticate", b"Bearer")
-)
+_BEARER = (b"www-authenticate", b"Bearer")
+_WRONG_TOKEN = sentence(401, "this is not the token of this server", _BEARER)
+_UNAUTHORIZED = sentence(401, "this server wants a token: send it as Authorization: Bearer TOKEN", _BEARER)
 _FOREIGN_HOST = sentence(
     421, "this server is for this machine only: ask for it as localhost, or give it a token with --bearer-token"
 )
@@ -61,7 +61,7 @@ class Access:
         if origin is not None and preflight and self._allows(origin):
             return Reply(204, b"", (*_PREFLIGHT, *self.headers(scope)))
         if self.token:
-            return None if _has(authorization, self.token) else _UNAUTHORIZED
+            return _refuse_token(authorization, self.token)
         if self.hosts and _name(host) not in self.hosts:
             return _FOREIGN_HOST
         if origin is not None and not (self._allows(origin) or _is_own(origin, host)):
@@ -79,9 +79,11 @@ class Access:
         return (b"access-control-allow-origin", origin), (b"vary", b"origin")
 
 
-def _has(authorization: bytes | None, token: bytes) -> bool:
+def _refuse_token(authorization: bytes | None, token: bytes) -> Reply | None:
     scheme, _, given = (authorization or b"").partition(b" ")
-    return compare_digest(given.strip(), token) and scheme.lower() == b"bearer"
+    if compare_digest(given.strip(), token) and scheme.lower() == b"bearer":
+        return None
+    return _UNAUTHORIZED if authorization is None else _WRONG_TOKEN
 
 
 def _name(host: bytes | None) -> str:

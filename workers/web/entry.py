@@ -59,9 +59,8 @@ class WebEntry:
             await self._decided.wait()
             if self._web is not None:
                 await self._web(scope, receive, send)
-            elif scope["type"] != "http":
-                await send({"type": "websocket.close"})
             else:
-                await (NOTHING_HERE if self._life.serving else _NEVER).send(send)
+                reply = NOTHING_HERE if self._life.serving else _NEVER
+                await (reply.send(send) if scope["type"] == "http" else reply.deny(scope, send))
         finally:
             self.open -= 1
