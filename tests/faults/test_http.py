@@ -20,50 +20,80 @@ from tests.wire.network import Port, call, on_a_port, text
 from tests.wire.program import DEADLINE
 from tests.wire.server import write_plugin
 
+MARK = "mark"
+BODY = call("wait", text("no gate"), text(MARK))
+"""It leaves a mark in the folder of the plugin if it runs."""
+LENGTH = b"content-length: %d\r\n" % len(BODY)
+CHUNKED = b"transfer-encoding: chunked\r\n"
+CHUNK = b"%x\r\n%b\r\n" % (len(BODY), BODY)
+CHUNKS = CHUNK + b"0\r\n\r\n"
+WHOLE = LENGTH + b"\r\n" + BODY
+LOCAL = b"host: localhost\r\ncontent-type: application/json\r\n"
+
 
 @pytest.fixture(scope="module")
-def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Port]:
-    with on_a_port(write_plugin(tmp_path_factory.mktemp("port"), HANDLERS), "--workers", "2") as port:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("port")
+
+
+@pytest.fixture(scope="module")
+def port(folder: Path) -> Iterator[Port]:
+    with on_a_port(write_plugin(folder, HANDLERS), "--workers", "2") as port:
         yield port
+    assert not (folder / MARK).exists()  # what was begun has ended by now
 
 
 @pytest.mark.parametrize(
     ("request_", "status"),
     [
-        (HEAD + b"content-length: 5\r\ncontent-length: 6\r\n\r\n12345", 400),
-        (HEAD + b"content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", 400),
-        (HEAD + b"content-length: -5\r\n\r\n", 400),
-        (HEAD + b"content-length: five\r\n\r\n", 400),
-        (HEAD + b"content-length: 99999999999999999999999\r\n\r\n", 400),
-        (HEAD + b"transfer-encoding: chunked\r\n\r\nxyz\r\n", 400),
-        (HEAD + b"transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
-        (HEAD + b"transfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", 501),
-        (HEAD.replace(b"1.1", b"1.0") + b"transfer-encoding: chunked\r\n\r\n0\r\n\r\n", 400),
-        (b"POST /json-rpc HTTP/9.9\r\n\r\n", 400),
-        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
-        (b"G\x00T / HTTP/1.1\r\n\r\n", 400),
-        (HEAD + b"x: " + b"y" * 70_000 + b"\r\n\r\n", 431),
-        (b"GET /" + b"y" * 70_000 + b" HTTP/1.1\r\nhost: localhost\r\n\r\n", 431),
-        (HEAD + b"scriptling-session: short\r\ncontent-length: 2\r\n\r\n{}", 400),
-        (HEAD + b"scriptling-timeout: never\r\ncontent-length: 2\r\n\r\n{}", 400),
-        (b"GET /json-rpc HTTP/1.1\r\nhost: localhost\r\n\r\n", 405),
-        (b"POST /json-rpc HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\n{}", 415),
-        (b"POST /health HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\n{}", 405),
-        (b"GET /json-rpc HTTP/1.1\r\nhost: evil.example\r\n\r\n", 421),
-        (b"GET /json-rpc HTTP/1.1\r\nhost: evil.example@localhost\r\n\r\n", 421),
-        (b"GET /json-rpc HTTP/1.1\r\nhost: localhost/x\r\n\r\n", 421),
-        (b"GET /json-rpc HTTP/1.1\r\n\r\n", 421),
-        (HEAD + b"origin: https://evil.example\r\ncontent-length: 2\r\n\r\n{}", 403),
-        (HEAD + b"origin: null\r\ncontent-length: 2\r\n\r\n{}", 403),
+        (HEAD + b"content-length: %d\r\n" % (len(BODY) - 1) + WHOLE, 400),
+        (HEAD + LENGTH + b"content-length: %d\r\n\r\n%b " % (len(BODY) + 1, BODY), 400),
+        (HEAD + b"content-length: %d\r\n" % len(CHUNKS) + CHUNKED + b"\r\n" + CHUNKS, 400),
+        (HEAD + CHUNKED + LENGTH + b"\r\n" + CHUNKS, 400),
+        (HEAD + LENGTH + CHUNKED + b"\r\n" + BODY, 400),
+        (HEAD + b"content-length: -%d\r\n\r\n%b" % (len(BODY), BODY), 400),
+        (HEAD + b"content-length: five\r\n\r\n" + BODY, 400),
+        (HEAD + b"content-length: 99999999999999999999999\r\n\r\n" + BODY, 400),
+        (HEAD + CHUNKED + b"\r\nxyz\r\n" + BODY, 400),
+        (HEAD + CHUNKED + b"\r\n" + CHUNK + b"xyz\r\n", 400),
+        (HEAD + b"transfer-encoding: gzip, chunked\r\n\r\n" + CHUNKS, 501),
+        (HEAD + b"transfer-encoding: gzip\r\n" + CHUNKED + b"\r\n" + CHUNKS, 501),
+        (HEAD.replace(b"1.1", b"1.0") + CHUNKED + b"\r\n" + CHUNKS, 400),
+        (b"POST /json-rpc HTTP/9.9\r\n" + LOCAL + WHOLE, 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + HEAD + WHOLE, 400),
+        (b"G\x00T / HTTP/1.1\r\n" + LOCAL + WHOLE, 400),
+        (HEAD + b"x: " + b"y" * 70_000 + b"\r\n" + WHOLE, 431),
+        (b"POST /" + b"y" * 70_000 + b" HTTP/1.1\r\n" + LOCAL + WHOLE, 431),
+        (HEAD + b"scriptling-session: short\r\n" + WHOLE, 400),
+        (HEAD + b"scriptling-timeout: never\r\n" + WHOLE, 400),
+        (HEAD.replace(b"POST", b"GET") + WHOLE, 405),
+        (HEAD.replace(b"POST", b"PUT") + WHOLE, 405),
+        (b"POST /json-rpc HTTP/1.1\r\nhost: localhost\r\n" + WHOLE, 415),
+        (HEAD.replace(b"application/json", b"text/plain") + WHOLE, 415),
+        (HEAD.replace(b"/json-rpc", b"/health") + WHOLE, 405),
+        (HEAD.replace(b"localhost", b"evil.example") + WHOLE, 421),
+        (HEAD.replace(b"localhost", b"evil.example@localhost") + WHOLE, 421),
+        (HEAD.replace(b"localhost", b"localhost/x") + WHOLE, 421),
+        (HEAD.replace(b"host: localhost\r\n", b"") + WHOLE, 421),
+        (HEAD + b"origin: https://evil.example\r\n" + WHOLE, 403),
+        (HEAD + b"origin: null\r\n" + WHOLE, 403),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_request_is_its_client_s_error(
-    port: Port, figures: Figures, request_: bytes, status: int
+    port: Port, folder: Path, figures: Figures, request_: bytes, status: int
 ) -> None:
-    """Check 30."""
+    """Check 30: and no handler runs, although each has a call in it that would."""
     right = raw(port, request_).startswith(b"HTTP/1.1 %d " % status)
-    figures.count(30, "wrong requests: the right refusal, and the next is served", right, 1)
-    assert port.post(ADD).json["result"] == SEVEN
+    served = port.post(ADD).json["result"] == SEVEN
+    right = right and served and not (folder / MARK).exists()
+    figures.count(30, "wrong requests: the right refusal, no handler runs, and the next is served", right, 1)
+
+
+@pytest.mark.parametrize("request_", [HEAD + WHOLE, HEAD + CHUNKED + b"\r\n" + CHUNKS])
+def test_what_is_right_about_the_same_request_runs_its_handler(listen: Listen, tmp_path: Path, request_: bytes) -> None:
+    port = listen(HANDLERS)
+    assert raw(port, request_).startswith(b"HTTP/1.1 200 ")
+    assert (tmp_path / MARK).read_text() == "x"
 
 
 def test_a_body_that_ends_early_runs_nothing(listen: Listen, tmp_path: Path, gate: Gate) -> None:

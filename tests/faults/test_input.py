@@ -207,7 +207,8 @@ def test_result_that_is_too_large(serve: Serve, figures: Figures, mebibytes: int
     server = serve(HANDLERS, "", "--workers", "2", "--max-message", "16")
     large = server.begin("result", f"'x' * ({mebibytes} << 20)")
     assert [server.call("echo", number) for number in range(20)] == list(range(20))
-    refused = "error" in server.answer(large, 50)
+    failure = server.failure(large, 50)
+    refused = failure.code == -32000 and f"{mebibytes} MiB" in failure.message and "--max-message" in failure.message
     figures.count(26, f"result of {mebibytes} MiB with a cap of 16: an error to that call", refused, 1)
     assert server.call("echo", 1) == 1
     assert server.program.memory() < 256 << 20

@@ -42,13 +42,20 @@ class Answer:
 class Port:
     """A running server on a port of this machine.
 
+    :param at: address to listen at
     :ivar program: its process
     """
 
     def __init__(
-        self, setup: Path, *flags: str, environment: Mapping[str, str] | None = None, json_rpc: bool = True, **more: Any
+        self,
+        setup: Path,
+        *flags: str,
+        environment: Mapping[str, str] | None = None,
+        json_rpc: bool = True,
+        at: str = "127.0.0.1:0",
+        **more: Any,
     ) -> None:
-        arguments = ["--server", "127.0.0.1:0", *(["--json-rpc"] if json_rpc else []), *flags, str(setup)]
+        arguments = ["--server", at, *(["--json-rpc"] if json_rpc else []), *flags, str(setup)]
         self.program = Program(arguments, setup.parent, environment, **more)
         self.program.listen()
 

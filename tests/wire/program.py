@@ -22,7 +22,7 @@ EXECUTABLE = Path(sys.executable).parent / "scriptling"
 
 
 class Program:
-    """The program, started with pipes for its three streams, and a temporary folder of its own.
+    """The program, started with pipes for its three streams, and a temporary folder of its own unless one is given.
 
     The folder's name stands in the environment of every process born from this one, whoever its parent is now; that is
     how the last of them is found.
@@ -35,8 +35,10 @@ class Program:
         environment: Mapping[str, str] | None = None,
         start_new_session: bool = False,
         wrapper: Sequence[str] = (),
+        temporary: Path | None = None,
     ) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="wire-"))
+        self.folder = temporary or Path(tempfile.mkdtemp(prefix="wire-"))
+        self._own_folder = temporary is None
         self._mark = f"TMPDIR={self.folder}".encode()
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("SCRIPTLING_")}
         self.started = time.monotonic()
@@ -143,8 +145,11 @@ class Program:
         wait_until(lambda: not self._left_files(), 5, lambda: f"left behind: {self._left_files()}")
 
     def _left_files(self) -> list[Path]:
-        memory = Path("/dev/shm").glob(f"scriptling-stores-{self.process.pid}-*")
-        return [*self.folder.iterdir(), *memory]
+        return [*self.folder.iterdir(), *self.memory_stores()]
+
+    def memory_stores(self) -> list[Path]:
+        """Return the folders of the stores in memory; there is one at most."""
+        return list(Path("/dev/shm").glob(f"scriptling-stores-{self.process.pid}-*"))
 
     def destroy(self) -> None:
         """Kill whatever is left, for the sake of other tests."""
@@ -157,7 +162,8 @@ class Program:
                 break
             time.sleep(0.01)
         self.process.wait(DEADLINE)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if self._own_folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def close(self) -> None:
         """Close our ends of the streams, once whoever reads them has come to their end."""
