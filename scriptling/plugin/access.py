@@ -26,6 +26,10 @@ class Access(msgspec.Struct, frozen=True):
     insecure_skip_tls: bool = False
     headers: Mapping[str, str] = {}
 
+    def __post_init__(self) -> None:
+        if isinstance(self.timeout, bool) or not isinstance(self.timeout, (int, float)):
+            raise TypeError(f"timeout is a number of seconds, not a {type(self.timeout).__name__}: {self.timeout!r}")
+
 
 def open_channel(name: str, origin: Origin, access: Access) -> tuple[str, Channel]:
     """Start a process, or open a WebSocket; this blocks.

@@ -16,7 +16,7 @@ from scriptling.errors import ErrorCode, PluginCallError, PluginCrashed, PluginT
 from scriptling.plugin.calls import shown
 from scriptling.plugin.refusals import code_of, refusal
 from scriptling.plugin.session import Answered, Exchange, Session, Violation
-from scriptling.plugin.url import CONNECT_TIMEOUT, MAX_RESPONSE, Address
+from scriptling.plugin.url import CONNECT_TIMEOUT, MAX_RESPONSE, Address, reason_of
 from scriptling.protocol.jsonrpc import Response
 
 CALLBACKS_REFUSED = "callbacks are not supported over http json-rpc transport"
@@ -174,8 +174,8 @@ class Posting:
 
     def broken(self, error: Exception) -> PluginCrashed:
         """Return the error for a connection that could not be made, or has ended."""
-        reason = str(error) or type(error).__name__
-        return PluginCrashed(f"{self._address.label} cannot be reached, or broke off: {reason}", ErrorCode.WORKER_DIED)
+        text = f"{self._address.label} cannot be reached, or broke off: {reason_of(error)}"
+        return PluginCrashed(text, ErrorCode.WORKER_DIED)
 
 
 class AnyHttpPeer:

@@ -21,6 +21,18 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 
+_HINTS = {
+    "CERTIFICATE_VERIFY_FAILED": "; SSL_CERT_FILE names certificates to trust, insecure_skip_tls=True trusts any",
+    "WRONG_VERSION_NUMBER": "; what is there may speak no TLS: try http:// or ws://",
+}
+
+
+def reason_of(error: Exception) -> str:
+    """Return why a server cannot be reached, with what to do about it where that is known."""
+    text = str(error) or type(error).__name__
+    return text + next((hint for sign, hint in _HINTS.items() if sign in text), "")
+
+
 class Address(msgspec.Struct, frozen=True):
     """A URL that has been taken apart.
 

@@ -21,7 +21,7 @@ from websockets.uri import WebSocketURI
 from scriptling.errors import PluginLoadError
 from scriptling.plugin.channel import CHUNK, Unwritten
 from scriptling.plugin.refusals import refusal
-from scriptling.plugin.url import CONNECT_TIMEOUT, MAX_RESPONSE, Address
+from scriptling.plugin.url import CONNECT_TIMEOUT, MAX_RESPONSE, Address, reason_of
 
 _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _TEXTS = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
@@ -219,4 +219,4 @@ def _refused(address: Address, error: Exception) -> str:
 def _reason(error: OSError, timeout: float) -> str:
     if isinstance(error, TimeoutError):
         return f"there was no answer within {min(timeout, CONNECT_TIMEOUT):g} seconds"
-    return str(error) or type(error).__name__
+    return reason_of(error)

@@ -175,7 +175,7 @@ def open(name: str) -> KV:
     :param name: ``":memory:NAME"`` for one in memory, which ends with the server; a URL such as ``"redis://host:6379/0"``;
         anything else is the path of a folder, which is made if need be
     :raises TypeError: the name is no str
-    :raises ValueError: it is empty, or a URL of another kind
+    :raises ValueError: it is empty, a URL of another kind, or almost one in memory
     :raises StoreError: for Redis, when the package ``redis`` is not installed
     """
     if not isinstance(name, str):
@@ -189,6 +189,8 @@ def open(name: str) -> KV:
 
         shared = open_redis(name)
         return KV(shared.name, shared, name)
+    if name.startswith(_MEMORY[1:]):
+        raise ValueError(f"{name!r} would be a folder; a store in memory is called ':{name}', and a folder './{name}'")
     if "://" in name:
         raise ValueError(f"{name!r} names no store: of URLs, only those of redis://, rediss:// and unix:// do")
     folder = str(Path(name).resolve())

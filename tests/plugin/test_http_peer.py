@@ -277,11 +277,16 @@ def tls_server(tmp_path: Path) -> Iterator[Server]:
 
 
 def test_certificate_is_checked_unless_told_otherwise(tls_server: Server) -> None:
-    with pytest.raises(plugin.PluginLoadError, match="certificate verify failed"):
+    with pytest.raises(plugin.PluginLoadError, match=r"certificate verify failed.*insecure_skip_tls=True trusts any"):
         plugin.load("web", tls_server.url("https"), scriptling=True)
     plugin.load("web", tls_server.url("https"), scriptling=True, insecure_skip_tls=True)
     assert plugin.call_function("web", "add", 1, 2) == 3
     assert plugin.call_function("web", "add", 1, 3) == 4
+
+
+def test_a_server_without_tls_is_told_from_one_that_is_not_there(server: Server) -> None:
+    with pytest.raises(plugin.PluginLoadError, match=r"what is there may speak no TLS: try http://"):
+        plugin.load("web", server.url("https"), scriptling=True)
 
 
 def test_plain_peer_over_http_is_not_told_goodbye(server: Server) -> None:

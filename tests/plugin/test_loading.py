@@ -303,6 +303,12 @@ def test_a_script_in_a_folder_of_plugins_that_may_not_be_executed_is_named(
     assert record.getMessage().startswith(f"{tmp_path / 'shapes.py'} is not loaded: it may not be executed")
 
 
+def test_a_time_limit_for_loading_has_to_be_a_number(fake: str) -> None:
+    with pytest.raises(TypeError, match="timeout is a number of seconds, not a str: '5'"):
+        plugin.load("other", fake, scriptling=True, timeout="5")  # type: ignore[arg-type]
+    assert "plugin.other" not in plugin.list()
+
+
 def test_closing_takes_no_longer_than_the_plugin_needs(fake: str) -> None:
     begun = time.monotonic()
     plugin.unload(fake)

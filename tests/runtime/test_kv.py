@@ -219,6 +219,8 @@ def test_names_of_stores() -> None:
         kv.open(None)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="'http://x' names no store"):
         kv.open("http://x")
+    with pytest.raises(ValueError, match="a store in memory is called ':memory:x'"):
+        kv.open("memory:x")
 
 
 def test_the_default_store_is_always_open() -> None:
