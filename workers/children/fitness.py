@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import _thread
 import resource
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 _MOST_THREADS = 100  # that calls may leave behind, until a worker asks to be replaced
 _HEADROOM = 64 << 20  # bytes; the stack of a thread takes 8 MiB
+_STACK = 2 << 20  # bytes of a thread's stack where the limit of stacks is none
+_FEWEST_THREADS = 4
 _INTERVAL = 5_000_000  # ns between looks while calls follow one another
 _STATM = Path("/proc/self/statm")
 
@@ -28,6 +31,16 @@ def memory_limit() -> int:
     """Return how much writable private memory this process may have (MiB); 0 if there is no bound."""
     most, _ = resource.getrlimit(resource.RLIMIT_DATA)
     return 0 if most == resource.RLIM_INFINITY else most >> 20
+
+
+def most_threads(wanted: int) -> int:
+    """Return how many of the threads that are wanted may be had: their stacks take half of the memory at most."""
+    memory = memory_limit()
+    if not memory:
+        return wanted
+    soft, _ = resource.getrlimit(resource.RLIMIT_STACK)
+    stack = threading.stack_size() or (_STACK if soft == resource.RLIM_INFINITY else soft)
+    return max(_FEWEST_THREADS, min(wanted, (memory << 20) // 2 // stack))
 
 
 @contextmanager

@@ -5,6 +5,9 @@ a small method takes. Two things take the lead away from it: it gives it up itse
 or a monitor takes it after a few milliseconds of unexpected length. Then another thread leads, and the old one finishes
 what it is doing and joins the idle ones. So a slow piece of work delays the rest by milliseconds, and quick work is
 done without a thread switch.
+
+There is a most of threads, and one cannot always be started. So some are kept in reserve for the lead, and the leader
+is to begin nothing that might take the last of them (:attr:`Crew.room`): somebody always takes in what comes.
 """
 
 from __future__ import annotations
@@ -13,13 +16,15 @@ import _thread
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 from workers.children.fitness import headroom
 
 _PATIENCE = 0.005  # seconds before the lead is taken from a thread that does one thing
 _LINGER = 200  # monitor rounds without work before it sleeps until work comes
 _MOST_IDLE = 32  # threads kept for later
+_BIRTH = 0.1  # seconds after which a thread that was started and has not come has died of lack of memory
+RESERVE = 2  # idle threads that are always to be there, so that the lead can be taken twice, however full it is
 
 
 class Crew:
@@ -29,15 +34,27 @@ class Crew:
         :meth:`rested` after each piece of work, and returns as soon as ``rested`` says that the lead is lost, or when
         there will be no more input (True)
     :param glance: called by the monitor in every round, until it says that there is nothing more to watch
+    :param wake: has the leader return from waiting, because there is more room
+    :param most: threads that there may be
+    :ivar most: the same; may be raised
+    :ivar room: what the leader may begin: anything if it is :data:`RESERVE` at least, only what is known to be quick if
+        it is less, nothing if it is 0
     """
 
-    def __init__(self, lead: Callable[[], bool], glance: Callable[[], bool]) -> None:
+    def __init__(
+        self, lead: Callable[[], bool], glance: Callable[[], bool], wake: Callable[[], None], most: int
+    ) -> None:
+        self.most = most
+        self.room = RESERVE
         self._lead = lead
         self._glance = glance
+        self._wake = wake
         self._mutex = threading.Lock()
         self._leader = 0  # ident of the leading thread
         self._since = 0.0  # when it began what it is doing; 0 while it is not
         self._idle: list[threading.Lock] = []
+        self._threads = 0
+        self._expected_since = 0.0  # when a thread was started that has not come yet; 0 if there is none
         self._work = threading.Event()
         self._asleep = False
         self._ended = threading.Event()
@@ -51,8 +68,14 @@ class Crew:
         for name, target in (("monitor", self._monitor), ("crew", self._serve)):
             threading.Thread(target=target, name=name, daemon=True).start()
         self._ended.wait()
+        self._dismiss()
         if self._fault is not None:
             raise self._fault
+
+    @property
+    def leader(self) -> int:
+        """The ident of the leading thread; 0 for the moment in which none leads."""
+        return self._leader
 
     def working(self) -> None:
         """Note that the calling thread, if it leads, begins a piece of work."""
@@ -77,34 +100,79 @@ class Crew:
                 self._promote()
 
     def _promote(self) -> None:
-        deposed = self._leader, self._since
-        self._since = 0.0
-        self._leader = 0
         if self._idle:
+            self._leader = 0
+            self._since = 0.0
             self._idle.pop().release()
-            return
+        self._recruit()  # without anybody to take the lead it stays where it is, and the monitor comes back to it
+
+    def _recruit(self) -> None:
+        """Start a thread if there are too few in reserve, and if it can be."""
+        now = time.monotonic()
+        if now - self._expected_since > _BIRTH:
+            self._expected_since = 0.0
+        wanted = len(self._idle) < RESERVE and self._threads < self.most and not self._expected_since
+        if wanted and self._start():
+            self._expected_since = now
+        self._note_room()
+
+    def _start(self) -> bool:
         try:
-            with headroom():
+            with nullcontext() if self._idle else headroom():
                 # Not a threading.Thread, which waits for ever for one that has died of lack of memory.
                 _thread.start_new_thread(self._serve, ())
         except (RuntimeError, MemoryError):  # no room for a thread now: the monitor comes back to it
-            self._leader, self._since = deposed
+            return False
+        return True
+
+    def _note_room(self) -> None:
+        before, idle = self.room, len(self._idle)
+        if self._threads - idle <= 1:  # whoever leads; if no more can be had, this has to do
+            self.room = RESERVE
+        else:
+            self.room = idle and idle + (self._expected_since > 0)
+        if before < min(self.room, RESERVE):
+            self._wake()
 
     def _serve(self) -> None:
+        with self._mutex:
+            self._expected_since = 0.0
+            if self._threads >= self.most:
+                return
+            self._threads += 1
+        try:
+            self._take_turns()
+        finally:
+            with self._mutex:
+                self._threads -= 1
+
+    def _take_turns(self) -> None:
         me = threading.get_ident()
-        while True:
+        while not self._ended.is_set():
             with self._mutex:
                 self._leader = self._leader or me
+                self._recruit()
             if self._leader == me and self._lead_to_the_end():
                 self._ended.set()
                 return
             gate = threading.Lock()
             gate.acquire()
-            with self._mutex:
-                if len(self._idle) >= _MOST_IDLE:
-                    return
-                self._idle.append(gate)
+            if not self._join_idle(gate):
+                return
             gate.acquire()
+
+    def _join_idle(self, gate: threading.Lock) -> bool:
+        with self._mutex:
+            if len(self._idle) >= _MOST_IDLE or self._ended.is_set():
+                return False
+            self._idle.append(gate)
+            self._recruit()
+            return True
+
+    def _dismiss(self) -> None:
+        with self._mutex:
+            while self._idle:
+                self._idle.pop().release()
 
     def _lead_to_the_end(self) -> bool:
         try:
@@ -123,6 +191,8 @@ class Crew:
                 busy = self._since > 0
                 if (busy and time.monotonic() - self._since > _PATIENCE) or (leaderless and not self._leader):
                     self._promote()
+                elif len(self._idle) < RESERVE:
+                    self._recruit()
                 leaderless = not self._leader  # whoever is to lead may have died before it could
             quiet = 0 if busy or watching or leaderless else quiet + 1
             if quiet > _LINGER:

@@ -24,18 +24,22 @@ from scriptling.settings import Settings
 from workers import frames
 from workers.children import host_log
 from workers.children.asking import Asker, Scope, scope_of_script
+from workers.children.fitness import most_threads
 from workers.children.outcomes import check_size, encode_error
 from workers.children.remote_objects import RemoteObject, referred_to, remote_value
 from workers.frames import Call, Calls, Classes, Hello, Init, Kind, Ping, Replies, Stop, Stopped, Withdraw
 from workers.sockets import Line
-from workers.store.crew import Crew
+from workers.store.crew import RESERVE, Crew
 from workers.store.exposed import Catalogue
 from workers.store.finalisers import destroy
 from workers.store.routing import Routing, unknown_object
-from workers.store.tasks import Task
+from workers.store.tasks import SLOW, Task
 from workers.words import available
 
-_SLOW = 2_000_000  # ns; a method known to take longer gives up the lead before it begins
+_MOST_THREADS = 320  # 256 may wait for what they ask (:mod:`workers.questions.relay`), and others are to go on
+_MOST_AT_THE_END = 1000  # more than can be begun before it is over: an end that hangs is to keep no other from running
+_STANDSTILL = 1.0  # seconds without a thread that does anything, until what waits for one is refused
+_REPEAT = 0.1  # seconds until that is done again, while it lasts
 _OLD = 500_000  # ns that a done reply may wait for others
 _DESTROY_PATIENCE = 0.5  # seconds until object.destroy is answered although __del__ still runs
 _TURN = 0.0005  # seconds that one thread computes while others want to
@@ -83,7 +87,8 @@ class ObjectStore:
         self._eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._routing = Routing(settings, generation, self._classes.offers, time.monotonic, self._wake)
         self._ledger = self._routing.ledger
-        self._crew = Crew(self._lead, self._glance)
+        self._crew = Crew(self._lead, self._glance, self._wake, most_threads(_MOST_THREADS))
+        self._moved = (0.0, 0)  # when a thread was last seen at work, and what had been resumed by then
         self._stop_by = 0.0
         self._reported = 0.0
         self._pid = os.getpid()
@@ -110,10 +115,14 @@ class ObjectStore:
         ledger = self._ledger
         oldest = 0
         while True:
-            while ledger.ready:
-                task = ledger.ready.popleft()
+            while ledger.ready or ledger.held or ledger.quick:
+                if ledger.held or ledger.quick or self._crew.room < RESERVE:
+                    if not (task := self._next_of_many()):
+                        break
+                else:
+                    task = ledger.ready.popleft()
                 self._crew.working()
-                if ledger.expected(*task.kind_of_work) > _SLOW:
+                if ledger.expected(*task.kind_of_work) > SLOW:
                     self._crew.give_up_lead()
                 now = self._run(task)
                 if not self._crew.rested():
@@ -127,6 +136,10 @@ class ObjectStore:
             oldest = 0
             if not self._receive():
                 return True
+
+    def _next_of_many(self) -> Task | None:
+        with self._mutex:
+            return self._routing.next(self._crew.room)
 
     def _wake(self) -> None:
         os.eventfd_write(self._eventfd, 1)
@@ -181,15 +194,17 @@ class ObjectStore:
 
     def _begin_stop(self) -> None:
         self._stop_by = time.monotonic() + _STOP_PATIENCE
+        self._crew.most = most_threads(_MOST_AT_THE_END)
         with self._mutex:
             self._routing.end_all()
 
     def _is_finished(self) -> bool:
-        if not (self._ledger.ready or self._ledger.running or self._routing.departures.left):
+        ledger = self._ledger
+        if not (ledger.ready or ledger.held or ledger.quick or ledger.running or self._routing.departures.left):
             return True
         late = time.monotonic() > self._stop_by
         if late:
-            names = available([str(task) for task in list(self._ledger.running.values())])
+            names = available([str(task) for task in list(ledger.running.values())])
             _log.warning("stopping although these still run: %s", names)
         return late
 
@@ -312,10 +327,23 @@ class ObjectStore:
 
     def _glance(self) -> bool:
         now = time.monotonic()
-        for task in list(self._ledger.running.values()):
+        running = list(self._ledger.running.items())
+        for _, task in running:
             if not task.answered and self._is_overdue(task, now):
                 self._give_up(task)
-        return bool(self._ledger.running)
+        self._look_for_standstill(now, running)
+        return bool(running)
+
+    def _look_for_standstill(self, now: float, running: list[tuple[int, Task]]) -> None:
+        """Let nobody wait for a thread if none may ever be free: all may wait for what is not begun for want of one."""
+        resumed, leader = self._ledger.resumed, self._crew.leader
+        moves = resumed != self._moved[1] or not all(task.is_stuck for me, task in running if me != leader)
+        if moves or not (self._ledger.held or self._ledger.quick):
+            self._moved = now, resumed
+        elif now - self._moved[0] > _STANDSTILL:
+            self._moved = now - _STANDSTILL + _REPEAT, resumed
+            with self._mutex:
+                self._routing.refuse_held()
 
     def _is_overdue(self, task: Task, now: float) -> bool:
         patience = _DESTROY_PATIENCE if task.call.kind == Kind.DESTROY else task.call.timeout

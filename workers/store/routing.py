@@ -14,6 +14,7 @@ from scriptling.protocol.jsonrpc import encode_error_object
 from scriptling.settings import Settings
 from workers.frames import Call, Flag, Kind, Reply
 from workers.front_end.metrics import Timing
+from workers.store.crew import RESERVE
 from workers.store.departures import Departures
 from workers.store.instances import Instance, Instances
 from workers.store.leases import Leases
@@ -23,6 +24,11 @@ from workers.words import shown
 _NULL = b"null"  # what object.destroy is answered with
 _NOBODYS = Call(0, Kind.DESTROY, "", "", b"", 0, 0, 0.0)  # the end of an object that nobody has asked for
 _CANCELLED = RpcError(ErrorCode.CANCELLED, "whoever called has gone away before this had begun")
+_NO_THREAD = RpcError(
+    ErrorCode.OVERLOADED,
+    "no more threads may be had here, and all there are wait for others, or are in methods that were given up; "
+    "let some come to their end",
+)
 _LOST = RpcError(ErrorCode.OBJECT_LOST, "object lost: the process that held it has died; make a new one")
 
 
@@ -71,7 +77,9 @@ class Routing:
         """Do not begin some calls whose caller has gone, on these objects or on none."""
         mails = [instance.mail for instance in map(self.instances.get, dict.fromkeys(targets)) if instance]
         in_mail = [task for mail in mails for task in take_out(mail, lambda task: task.call.seq in seqs)]
-        ready = take_out(self.ledger.ready, lambda task: task.call.seq in seqs)
+        ledger = self.ledger
+        queues = ledger.ready, ledger.held, ledger.quick
+        ready = [task for queue in queues for task in take_out(queue, lambda task: task.call.seq in seqs)]
         for task in in_mail + ready:
             self._fail(task.call, _CANCELLED)
         for task in ready:
@@ -111,6 +119,42 @@ class Routing:
             self._put(task.call, failed=False, payload=_NULL)
             task.answered = True
         self._post(task, instance)
+
+    def next(self, room: int) -> Task | None:
+        """Return what may begin while there are few threads left, and hold what may not; see :attr:`Crew.room`."""
+        ledger = self.ledger
+        while ledger.ready:
+            self._hold(ledger.ready.popleft())
+        if room >= RESERVE and ledger.held:
+            ledger.resumed += 1
+            return ledger.held.popleft()
+        return ledger.quick.popleft() if room and ledger.quick else None
+
+    def _hold(self, task: Task) -> None:
+        if self.ledger.is_quick(task):
+            self.ledger.quick.append(task)
+            return
+        self.ledger.held.append(task)
+        if task.departure is None:
+            self._answer_end(task)
+
+    def _answer_end(self, task: Task) -> None:
+        """Let nobody wait for the end of an object that cannot come now, as where it is busy."""
+        if task.call.kind == Kind.DESTROY and not task.answered:
+            self._put(task.call, failed=False, payload=_NULL)
+            task.answered = True
+
+    def refuse_held(self) -> None:
+        """Refuse what waits for a thread, because none will come; ends of objects wait on, and nobody for them."""
+        for queue in (self.ledger.held, self.ledger.quick):
+            for task in take_out(queue, lambda task: task.call.kind != Kind.DESTROY):
+                self._fail(task.call, _NO_THREAD)
+                if task.instance is not None:
+                    self.release(task.instance)
+            for task in queue:
+                self._answer_end(task)
+                self._let_depart(task)
+        self._wake()
 
     # Calls that end
 
@@ -251,9 +295,14 @@ class Routing:
             task = Task(_NOBODYS, instance.owner, instance, departure)
             self._remove(task, instance)
             if task.answered:
-                self.departures.done()
-                self._settle(task)
-                task.departure = None
+                self._let_depart(task)
+
+    def _let_depart(self, task: Task) -> None:
+        """Let nobody wait for the end of an object that an owner has left behind."""
+        if task.departure is not None:
+            self.departures.done()
+            self._settle(task)
+            task.departure = None
 
     def _settle(self, task: Task) -> None:
         if task.departure is not None and task.departure.settle():

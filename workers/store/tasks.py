@@ -13,6 +13,10 @@ from workers.front_end.metrics import Report, Timing
 from workers.store.departures import Departure
 from workers.store.instances import Instance, Owner
 
+SLOW = 2_000_000  # ns; a method known to take longer gives up the lead before it begins
+PROMPT = 20_000_000  # ns; a method that took no longer may take the last thread that is in reserve
+LONG = 100_000_000  # ns; until it has taken longer than this
+
 
 @dataclass(eq=False, slots=True)
 class Task:
@@ -67,6 +71,11 @@ class Task:
             self.since += now - self.parked_since
 
     @property
+    def is_stuck(self) -> bool:
+        """Whether its thread waits for others, or nobody waits for it any more."""
+        return bool(self.asking or self.answered or self.returned)
+
+    @property
     def kind_of_work(self) -> tuple[str, str]:
         """Class and method, by which is counted how long it takes."""
         if self.instance is None:
@@ -81,19 +90,38 @@ class Task:
 
 @dataclass
 class Ledger:
-    """What runs, what is ready, and what is done; changed under the store's mutex."""
+    """What runs, what is ready, and what is done; changed under the store's mutex.
+
+    :ivar held: is ready as well, but waits until there are threads enough
+    :ivar quick: the same, but is known to take no time to speak of
+    :ivar resumed: how much of what was held has been begun so far
+    """
 
     ready: deque[Task] = field(default_factory=deque)
+    held: deque[Task] = field(default_factory=deque)
+    quick: deque[Task] = field(default_factory=deque)
+    resumed: int = 0
     running: dict[int, Task] = field(default_factory=dict)
     done: deque[Reply] = field(default_factory=deque)
     timings: dict[tuple[str, str], Timing] = field(default_factory=dict)
     timeouts: Counter[tuple[str, str]] = field(default_factory=Counter)
     unreported: bool = False
+    _prompt: set[tuple[str, str]] = field(default_factory=set)
 
     def expected(self, class_name: str, method: str) -> int:
         """Return how long a piece of work took last (ns); 0 if it never ran."""
         timing = self.timings.get((class_name, method))
         return 0 if timing is None else timing.expected
+
+    def is_quick(self, task: Task) -> bool:
+        """Whether it is known that a piece of work takes no time to speak of."""
+        work = task.kind_of_work
+        timing = self.timings.get(work)
+        if timing is None or timing.expected > LONG:
+            self._prompt.discard(work)
+        elif timing.expected <= PROMPT:
+            self._prompt.add(work)  # and what takes longer once, because the machine is crowded, stays
+        return work in self._prompt
 
     def report(self, objects: int) -> Report:
         """Return what was counted since the last report."""

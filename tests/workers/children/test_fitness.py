@@ -1,10 +1,13 @@
-"""When a worker finds itself unfit."""
+"""When a worker finds itself unfit, and how many threads its memory is enough for."""
 
 from __future__ import annotations
 
+import resource
 import threading
 
-from workers.children.fitness import Fitness, memory_limit
+import pytest
+
+from workers.children.fitness import Fitness, memory_limit, most_threads
 
 MS = 1_000_000
 
@@ -39,3 +42,16 @@ def test_process_with_too_many_threads_is_lost() -> None:
 
 def test_process_without_a_limit_says_so() -> None:
     assert memory_limit() == 0
+
+
+def test_threads_may_take_half_of_the_memory_with_their_stacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = {resource.RLIMIT_DATA: 512 << 20, resource.RLIMIT_STACK: 8 << 20}
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (limits[which], resource.RLIM_INFINITY))
+    assert most_threads(320) == 32
+    assert most_threads(10) == 10
+    limits[resource.RLIMIT_DATA] = 1 << 20
+    assert most_threads(320) == 4, "there is no use in fewer"
+    limits[resource.RLIMIT_DATA] = resource.RLIM_INFINITY
+    assert most_threads(320) == 320
+    limits[resource.RLIMIT_DATA], limits[resource.RLIMIT_STACK] = 512 << 20, resource.RLIM_INFINITY
+    assert most_threads(320) == 128

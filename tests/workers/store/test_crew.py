@@ -1,25 +1,29 @@
-"""Of the threads of the object store one leads; slow work loses the lead, and nothing else does."""
+"""Of the threads of the object store one leads; slow work loses the lead, and nothing else does. There is a most."""
 
 from __future__ import annotations
 
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.workers.fakes import PATIENCE
-from workers.store.crew import Crew
+from workers.store.crew import RESERVE, Crew
 
 Work = Callable[["Team"], object]
+MOST = 20
+ROUNDS_OF_A_BIRTH = 20  # of the monitor, until a thread that does not come is known to be dead
 
 
 class Team:
     """A crew that takes functions from a queue; whoever takes from it must be the only one."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST) -> None:
         self.input: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
-        self.crew = Crew(self._lead, self._glance)
+        self.held: deque[Work] = deque()
+        self.crew = Crew(self._lead, self._glance, lambda: self.input.put(look), most)
         self.faults: list[str] = []
         self.leaders: list[int] = []
         self._receiving = threading.Lock()
@@ -29,6 +33,9 @@ class Team:
 
     def _lead(self) -> bool:
         while True:
+            while self.held and self.crew.room >= RESERVE:
+                if not self.run(self.held.popleft()):
+                    return False
             if not self._receiving.acquire(blocking=False):
                 self.faults.append("two threads lead")
                 return False
@@ -36,11 +43,15 @@ class Team:
             self._receiving.release()
             if work is None:
                 return True
-            self.leaders.append(threading.get_ident())
-            self.crew.working()
-            work(self)
-            if not self.crew.rested():
-                return False
+            if work is not look:
+                self.held.append(work)
+
+    def run(self, work: Work) -> bool:
+        """Do a piece of work in this thread, and return whether it still leads."""
+        self.leaders.append(threading.get_ident())
+        self.crew.working()
+        work(self)
+        return self.crew.rested()
 
     def _glance(self) -> bool:
         self._rounds.release()
@@ -80,8 +91,38 @@ def team() -> Iterator[Team]:
     assert made.faults == []
 
 
+def look(team: Team) -> None:
+    """Stand for the news that there is more room."""
+
+
 def nothing(team: Team) -> None:
     return None
+
+
+class Slow:
+    """Pieces of work that wait at one gate, and how many of them have been begun."""
+
+    def __init__(self, team: Team, number: int) -> None:
+        self._gate = threading.Event()
+        self._begun = threading.Semaphore(0)
+        self._done = [team.do(self._wait) for _ in range(number)]
+
+    def _wait(self, team: Team) -> None:
+        self._begun.release()
+        self._gate.wait(PATIENCE)
+
+    def await_begun(self, number: int) -> None:
+        """Wait until so many more have been begun."""
+        for _ in range(number):
+            assert self._begun.acquire(timeout=PATIENCE)
+
+    @property
+    def more_have_begun(self) -> bool:
+        return self._begun.acquire(blocking=False)
+
+    def finish(self) -> None:
+        self._gate.set()
+        assert all(each.wait(PATIENCE) for each in self._done)
 
 
 def test_quick_work_is_done_by_one_thread(team: Team) -> None:
@@ -141,29 +182,86 @@ def test_work_of_who_has_given_up_the_lead_takes_it_from_nobody(team: Team) -> N
     assert slow.wait(PATIENCE)
 
 
-def test_lead_stays_where_it_is_while_no_thread_can_be_started(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(function: Callable[..., object], args: tuple[object, ...]) -> int:
-        raise RuntimeError("can't start new thread")
-
-    check_that_work_goes_on(team, monkeypatch, refuse)
-
-
-def test_thread_that_dies_before_it_leads_is_replaced(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
-    check_that_work_goes_on(team, monkeypatch, lambda function, args: 1)
+@pytest.fixture
+def small() -> Iterator[Team]:
+    made = Team(5)
+    yield made
+    made.finish()
+    assert made.faults == []
 
 
-def check_that_work_goes_on(team: Team, monkeypatch: pytest.MonkeyPatch, start: Callable[..., int]) -> None:
-    gate = threading.Event()
-    team.await_rounds(1)
+def test_there_are_no_more_threads_than_may_be_and_one_leads_all_the_same(small: Team) -> None:
+    slow = Slow(small, 10)
+    slow.await_begun(3)  # one leads, and one is in reserve
+    small.await_rounds()
+    assert not slow.more_have_begun
+    assert (small.crew.room, small.crew._threads) == (1, 5)
+    behind = small.do(nothing)
+    small.await_rounds()
+    assert small.input.empty(), "nobody takes in what comes"
+    slow.finish()
+    assert behind.wait(PATIENCE)
+    assert small.crew._threads <= 5
+
+
+def test_more_may_begin_as_soon_as_there_may_be_more_threads(small: Team) -> None:
+    slow = Slow(small, 10)
+    slow.await_begun(3)
+    small.crew.most = MOST
+    slow.await_begun(7)
+    slow.finish()
+
+
+def test_a_thread_that_comes_back_is_room_for_one_more(small: Team) -> None:
+    first, rest = Slow(small, 1), Slow(small, 5)
+    rest.await_begun(2)
+    small.await_rounds()
+    assert not rest.more_have_begun
+    first.finish()
+    rest.await_begun(1)
+    small.await_rounds()
+    assert not rest.more_have_begun
+    rest.finish()
+
+
+def test_one_thread_that_can_have_no_other_does_everything(team: Team) -> None:
+    alone = Team(1)
+    slow = Slow(alone, 3)
+    slow.await_begun(1)
+    alone.await_rounds()
+    assert not slow.more_have_begun
+    slow.finish()
+    alone.finish()
+    assert (len(set(alone.leaders)), alone.faults) == (1, [])
+
+
+def refuse(function: Callable[..., object], args: tuple[object, ...]) -> int:
+    raise RuntimeError("can't start new thread")
+
+
+def lose(function: Callable[..., object], args: tuple[object, ...]) -> int:
+    return 1
+
+
+@pytest.mark.parametrize("start", [refuse, lose], ids=["cannot be started", "dies before it comes"])
+def test_what_comes_is_taken_in_while_no_thread_can_be_had(
+    team: Team, monkeypatch: pytest.MonkeyPatch, start: Callable[..., int]
+) -> None:
+    assert team.do(nothing).wait(PATIENCE)
+    team.await_rounds()  # now two are in reserve
     with monkeypatch.context() as patch:
         patch.setattr("workers.store.crew._thread.start_new_thread", start)
-        slow = team.do(lambda team: gate.wait(PATIENCE))
+        slow = Slow(team, 5)
+        slow.await_begun(1)
+        team.await_rounds(2 * ROUNDS_OF_A_BIRTH)
+        assert team.crew.room < RESERVE
+        assert team.input.empty(), "nobody takes in what comes"
+        behind = team.do(nothing)
         team.await_rounds()
-        behind = team.do(lambda team: None)
+        assert team.input.empty()
         assert not behind.is_set()
     assert behind.wait(PATIENCE), "the monitor has started one as soon as it could"
-    gate.set()
-    assert slow.wait(PATIENCE)
+    slow.finish()
 
 
 def test_waiting_for_input_is_not_work(team: Team) -> None:
@@ -200,4 +298,4 @@ def test_a_fault_of_the_leader_ends_the_crew_and_is_told() -> None:
         raise ValueError("no more frames")
 
     with pytest.raises(ValueError, match="no more frames"):
-        Crew(fail, bool).run()
+        Crew(fail, bool, lambda: None, MOST).run()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections import Counter, deque
 from typing import Any
 
 from hypothesis import settings
@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from scriptling.errors import RpcError
 from scriptling.settings import Settings
 from workers.frames import Call, Flag, Kind
+from workers.store.crew import RESERVE
 from workers.store.instances import Instance
 from workers.store.routing import Routing
 from workers.store.tasks import Task
@@ -93,7 +94,25 @@ class AnyOrder(RuleBasedStateMachine):
     @precondition(lambda self: self.routing.ledger.ready)
     @rule()
     def begin(self) -> None:
-        task = self.routing.ledger.ready.popleft()
+        self._begin(self.routing.ledger.ready.popleft())
+
+    @rule(room=st.sampled_from([0, 1, RESERVE]))
+    def begin_if_there_is_room(self, room: int) -> None:
+        task = self.routing.next(room)
+        if task is not None:
+            self._begin(task)
+
+    @rule()
+    def refuse_what_is_held(self) -> None:
+        ends = [task for queue in self._held for task in queue if task.call.kind == Kind.DESTROY]
+        self.routing.refuse_held()
+        assert [task for queue in self._held for task in queue] == ends
+
+    @property
+    def _held(self) -> tuple[deque[Task], deque[Task]]:
+        return self.routing.ledger.held, self.routing.ledger.quick
+
+    def _begin(self, task: Task) -> None:
         assert task.call.seq not in self.withdrawn
         if task.instance is not None:
             assert task.instance.busy
@@ -155,10 +174,11 @@ class AnyOrder(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Let everything come to its end: by then all is answered, and whatever should have ended has, once."""
-        while self.running or self.routing.ledger.ready or self.routing.departures.left:
+        ledger = self.routing.ledger
+        while self.running or ledger.ready or ledger.held or ledger.quick or self.routing.departures.left:
             self.routing.destroy_some()
-            while self.routing.ledger.ready:
-                self.begin()
+            while (waiting := self.routing.next(RESERVE)) is not None:
+                self._begin(waiting)
             while self.running:
                 task = self.running.pop()
                 if task.call.kind == Kind.NEW:
@@ -178,7 +198,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @invariant()
     def nobody_shares_an_object_with_who_has_not_let_it_go(self) -> None:
-        tasks = [*self.running, *self.routing.ledger.ready]
+        tasks = [*self.running, *self.routing.ledger.ready, *self.routing.ledger.held, *self.routing.ledger.quick]
         users = Counter(task.instance.id for task in tasks if task.instance and task.holds)
         assert max(users.values(), default=0) <= 1
         for instance in self.made.values():
