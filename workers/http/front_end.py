@@ -24,6 +24,7 @@ class HttpFrontEnd:
 
     :param loop: the running loop
     :ivar reactor: turns it; ``reactor.over`` is done at its end
+    :ivar hosts: those over WebSocket
     """
 
     def __init__(
@@ -34,16 +35,16 @@ class HttpFrontEnd:
         self.reactor = AsyncReactor(loop)
         self.front_end = FrontEnd(home, children, self._hub, self.reactor)
         self._calls = PostedCalls(self.front_end, home.settings, self.reactor.wake)
-        self._hosts = WebSocketHosts(self.front_end, home.settings, self.reactor.wake)
+        self.hosts = WebSocketHosts(self.front_end, home.settings, self.reactor.wake)
         self._web = WebEntry(self.front_end, home.settings, self.reactor.wake)
-        calls, hosts = (self._calls, self._hosts) if home.settings.json_rpc else (None, None)
+        calls, hosts = (self._calls, self.hosts) if home.settings.json_rpc else (None, None)
         self.application = Application(access, StatePages(self.front_end), calls, hosts, self._web)
         self.reactor.watch(errors.read_end, reactor.READ, self._pass_on)
 
     @property
     def unfinished(self) -> bool:
         """Whether there are answers that the server that serves the application has not been given yet."""
-        return bool(self._calls.open or self._web.open or self._hosts.unread)
+        return bool(self._calls.open or self._web.open or self.hosts.unread)
 
     def start(self) -> None:
         """Start the children, and turn from now on."""

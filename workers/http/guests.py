@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -10,7 +11,11 @@ from typing import Protocol, cast
 
 from uvicorn.server import ServerState
 
+from workers.http.readers import Readers, Reading, taken_by
+
 LOOK = 0.5  # seconds between looks at deadlines
+
+_log = logging.getLogger("scriptling.server")
 
 
 class Guest(Protocol):
@@ -26,6 +31,9 @@ class Guest(Protocol):
     @property
     def unfinished(self) -> int:
         """How many bytes there are of a message that has not come whole."""
+
+    def count_unread(self) -> int:
+        """Return how many bytes are kept of answers that the client has not read to their end."""
 
     def look(self, now: float) -> None:
         """Give the client up if it has had its time."""
@@ -52,31 +60,36 @@ class Shared(ServerState):
 class Limits:
     """How many clients there may be, and for how long the server waits for them, in seconds.
 
-    :ivar request: for the head of a request, and for its body at least; also for an answer to be read
+    :ivar request: for the head of a request, and for its body at least; also for a client to read on
     :ivar idle: for the next request on a connection
     :ivar unfinished: bytes of messages that have come in part, of all clients together
+    :ivar unread: bytes of answers, likewise, that may wait to be read
     """
 
     connections: int
     request: float
     idle: float
     unfinished: int
+    unread: int
 
 
 @dataclass
 class Guests:
     """Every connection of one server.
 
-    :ivar unread: bytes of answers that clients had not read at the last look
+    :ivar held: returns how many bytes of answers have not been given to connections yet
+    :ivar unread: bytes of answers that had not been read when they were counted, and what was written since then
     """
 
     limits: Limits
+    held: Callable[[], int] = int
     state: Shared = field(default_factory=Shared)
     unread: int = 0
-    _slow: dict[Guest, tuple[int, float]] = field(default_factory=dict)
+    _held_then: int = 0
 
     def __post_init__(self) -> None:
         self.state.bound_unfinished = self.bound_unfinished
+        self._readers: Readers[Guest] = Readers(self.limits.request, self.limits.unread)
 
     @property
     def connections(self) -> list[Guest]:
@@ -86,16 +99,27 @@ class Guests:
     def look(self, now: float) -> None:
         """End connections that are out of time, and renew the date that answers carry."""
         self.state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
-        slow = {}
+        readings = {}
         for connection in self.connections:
-            size = connection.transport.get_write_buffer_size()
-            if size:
-                slow[connection] = self._look_at_reader(connection, size, now)
+            unread = connection.count_unread()
+            if unread:
+                readings[connection] = Reading(unread, taken_by(connection.transport))
             else:
                 connection.look(now)
         self.bound_unfinished()
-        self._slow = slow
-        self.unread = sum(size for size, _ in slow.values())
+        self._give_up_slow(now, readings)
+
+    def _give_up_slow(self, now: float, readings: dict[Guest, Reading]) -> None:
+        slow = self._readers.look(now, readings)
+        if slow.in_the_way:
+            _log.warning(
+                "clients left more than %d MiB of answers unread; the connections of the %d slowest were closed",
+                self.limits.unread >> 20,
+                len(slow.in_the_way),
+            )
+        for connection in (*slow.late, *slow.in_the_way):
+            connection.transport.abort()
+        self.count_unread()
 
     def room(self) -> int:
         """Return how many more clients there may be."""
@@ -110,18 +134,16 @@ class Guests:
                 excess -= each.unfinished
                 each.refuse()
 
-    def _look_at_reader(self, connection: Guest, size: int, now: float) -> tuple[int, float]:
-        """Give up a client that reads nothing of what is written to it; return the size, and since when it is that."""
-        known, since = self._slow.get(connection, (size, now))
-        if known != size:
-            since = now
-        if now - since > self.limits.request:
-            connection.transport.abort()
-        return size, since
+    def is_full(self) -> bool:
+        """Whether clients have left too much unread; counted anew only when it may be, as this is often asked."""
+        most = self.limits.unread
+        return self.unread + self.held() - self._held_then > most and self.count_unread() > most
 
     def count_unread(self) -> int:
-        """Return how many bytes of answers have not been read."""
-        return sum(connection.transport.get_write_buffer_size() for connection in self.connections)
+        """Return how many bytes are kept of answers that have not been read."""
+        self._held_then = self.held()
+        self.unread = sum(connection.count_unread() for connection in self.connections)
+        return self.unread
 
     async def close(self) -> None:
         """Close every connection once what was written to it is out, and end what is still done for it."""

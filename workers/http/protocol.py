@@ -29,13 +29,13 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from workers.http.asgi import Application
 from workers.http.calls import Exchange, Head, PostedCalls
 from workers.http.guests import Guests
+from workers.http.readers import SLOWEST
 from workers.http.replies import CLOSE, Reply, Scope
 
 _LONGEST_HEAD = 1 << 16  # bytes
 _SLICE = 1 << 14  # bytes
 _TURN = 0.005  # seconds for which slices are taken in before others have their turn
 _MUCH = 1 << 20  # bytes of one body
-_SLOWEST = 1 << 14  # bytes a second of a body, once its first seconds are over
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 _HEAD_TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
@@ -76,6 +76,7 @@ class Protocol(HttpToolsProtocol):
         self._weighed = 0  # bytes in this stage when it was last looked whether all clients together send too much
         self._backlog = bytearray()
         self._unclaimed = 0  # bytes of head, trailers and the like since a message or a part of its body began
+        self._largest = 0  # bytes of any one answer since there was nothing left to read
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take in a client, if there is room for one more."""
@@ -255,6 +256,8 @@ class Protocol(HttpToolsProtocol):
         if cycle.scope["method"] != "HEAD":
             lines.append(reply.body)
         self.transport.write(b"".join(lines))
+        self._guests.unread += len(reply.body)
+        self._largest = max(self._largest, len(reply.body))
         if not cycle.keep_alive:
             self.transport.close()
         self.on_response_complete()
@@ -313,6 +316,13 @@ class Protocol(HttpToolsProtocol):
         """How many bytes there are of a body that has not come whole."""
         return len(self._backlog) + (self._received if self._stage == Stage.BODY else 0)
 
+    def count_unread(self) -> int:
+        """Return how many bytes are kept of answers that the client has not read to their end."""
+        size = self.transport.get_write_buffer_size()
+        if not size:
+            self._largest = 0
+        return max(size, self._largest)  # an answer is kept whole until the last of it is out
+
     def refuse(self) -> None:
         """Give the client up, because the server has too much to keep."""
         self._give_up(_BUSY)
@@ -323,7 +333,7 @@ class Protocol(HttpToolsProtocol):
             if now - self.since > self._limits.idle:
                 self.transport.close()
         elif self._stage != Stage.ANSWER and not self.flow.read_paused and not self._owes_answer():
-            allowed = self._limits.request + (self._received / _SLOWEST if self._stage == Stage.BODY else 0)
+            allowed = self._limits.request + (self._received / SLOWEST if self._stage == Stage.BODY else 0)
             if now - self.since > allowed:
                 self._give_up(_TOO_LATE)
 

@@ -17,6 +17,9 @@ TEXT = (b"content-type", b"text/plain; charset=utf-8")
 RETRY = (b"retry-after", b"1")
 CLOSE = (b"connection", b"close")
 
+UNWRITTEN = "scriptling.unwritten"
+"""Extension of ASGI: its ``"tell"`` takes a function that returns how many bytes wait to be sent on a WebSocket."""
+
 
 class Reply(NamedTuple):
     """A whole answer."""

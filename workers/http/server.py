@@ -32,7 +32,7 @@ from workers.http.tls import context_of, generated_context
 from workers.http.websocket_protocol import WebSocketProtocol
 from workers.nursery import Nursery
 
-_MOST_UNREAD = 256 << 20  # bytes of answers that clients have not read, until no more are made
+_MOST_UNREAD = 256 << 20  # bytes of answers that clients have not read; four of the longest if that is more
 _MOST_UNFINISHED = 256 << 20  # bytes of messages that have come in part; four of the longest if that is more
 _OWN_DESCRIPTORS = 64  # of a server without connections and workers, and some to spare
 _DESCRIPTORS_OF_ONE = 8  # of a worker, and of one that is lent for it
@@ -84,11 +84,12 @@ async def _run(home: Home, server: HttpFrontEnd, listener: socket.socket, tls: s
         settings.request_timeout or inf,
         settings.keep_alive or inf,
         max(_MOST_UNFINISHED, 4 * settings.max_message << 20),
+        max(_MOST_UNREAD, 4 * settings.max_message << 20),
     )
-    guests = Guests(limits)
+    guests = Guests(limits, lambda: server.hosts.unread)
     front_end.output_waits = lambda: bool(server.unfinished or guests.count_unread())
     # One client that does not read must not hold up what the callbacks of others wait for.
-    front_end.output_full = lambda: guests.unread > _MOST_UNREAD and not front_end.dispatcher.waiting
+    front_end.output_full = lambda: not front_end.dispatcher.waiting and guests.is_full()
     config = configured(server.application, settings)
 
     def look() -> None:

@@ -17,7 +17,7 @@ from workers.frames import Flag
 from workers.front_end.frontend import FrontEnd
 from workers.front_end.service import Ends
 from workers.front_end.session import Session
-from workers.http.replies import Message, Receive, Scope, Send
+from workers.http.replies import UNWRITTEN, Message, Receive, Scope, Send
 
 _MEBIBYTE = 1 << 20
 _MUCH = 8 * _MEBIBYTE  # of answers that a host has not read, until it gets no log records
@@ -50,11 +50,18 @@ class WebSocketHosts:
             await send({"type": "websocket.close"})
             return
         await send({"type": "websocket.accept"})
-        await _Host(self, send).serve(receive)
+        host = _Host(self, send)
+        server = (scope.get("extensions") or {}).get(UNWRITTEN)
+        if server:
+            server["tell"](lambda: host.unwritten)
+        await host.serve(receive)
 
 
 class _Host:
-    """One connection."""
+    """One connection.
+
+    :ivar unwritten: bytes that wait to be given to it
+    """
 
     def __init__(self, hosts: WebSocketHosts, send: Send) -> None:
         self._hosts = hosts
@@ -63,11 +70,11 @@ class _Host:
         self._max_queue = hosts.settings.max_queue
         self._write = send
         self._unwritten: deque[bytes] = deque()
-        self._size = 0
+        self.unwritten = 0
         self._news = asyncio.Event()
         self._given_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._session = Session(self._life.service, self._put, Flag.CALLBACKS, self._life.owners.new())
-        self._session.congested = lambda: self._size > _MUCH
+        self._session.congested = lambda: self.unwritten > _MUCH
         self._session.ends = Ends.OWNER
 
     async def serve(self, receive: Receive) -> None:
@@ -78,7 +85,9 @@ class _Host:
             await asyncio.wait((*tasks, self._given_up), return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._life.close(self._session, owner_ends=True)
-            self._hosts.unread -= self._size
+            self._hosts.unread -= self.unwritten
+            self.unwritten = 0
+            self._unwritten.clear()  # now, and not when cycles of references are collected
             self._hosts.wake()
             for task in tasks:
                 task.cancel()
@@ -105,7 +114,7 @@ class _Host:
 
     def _is_full(self) -> bool:
         """Whether no more may be read now. While calls wait for callbacks it must be: their answers come this way."""
-        if self._session.early > self._max_queue or self._size > _TOO_MUCH:
+        if self._session.early > self._max_queue or self.unwritten > _TOO_MUCH:
             return True
         dispatcher = self._dispatcher
         # By half, because whoever comes over HTTP is refused, and not let wait, when the queue is full.
@@ -113,20 +122,21 @@ class _Host:
 
     def _put(self, message: bytes) -> None:
         self._unwritten.append(message)
-        self._size += len(message)
+        self.unwritten += len(message)
         self._hosts.unread += len(message)
         self._news.set()
-        if self._size > _MOST and not self._given_up.done():
+        if self.unwritten > _MOST and not self._given_up.done():
             _log.warning("a host at the other end of a WebSocket does not read its answers; closing it")
             self._given_up.set_result(None)
 
     async def _keep_writing(self) -> None:
         while True:
             while self._unwritten:
-                message = self._unwritten.popleft()
-                await self._write({"type": "websocket.send", "text": message.decode()})
-                self._size -= len(message)
-                self._hosts.unread -= len(message)
-                self._hosts.traffic.sent += len(message)
+                size = len(self._unwritten[0])
+                # Of what may wait here for long there is one copy.
+                await self._write({"type": "websocket.send", "text": self._unwritten.popleft().decode()})
+                self.unwritten -= size
+                self._hosts.unread -= size
+                self._hosts.traffic.sent += size
             self._news.clear()
             await self._news.wait()

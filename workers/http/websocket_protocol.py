@@ -7,6 +7,7 @@ much memory as its bytes; and a peer that reads nothing gets no more pings and p
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.config import Config
@@ -15,6 +16,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import CloseCode, Frame
 
 from workers.http.guests import Shared
+from workers.http.replies import UNWRITTEN
 
 _SLICE = 1 << 14  # bytes
 _TURN = 0.005  # seconds for which slices are taken in before others have their turn
@@ -37,6 +39,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._backlog = bytearray()
         self._whole = bytearray()  # of the message whose fragments are coming
         self._next: asyncio.Handle | None = None
+        self._unwritten: Callable[[], int] = int
+        self._largest = 0  # bytes of any one message since there was nothing left to read
 
     def data_received(self, data: bytes) -> None:
         """Take in bytes: now, or when it is their turn."""
@@ -110,6 +114,13 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """How many bytes there are of a message that has not come whole."""
         return sum(map(len, (self._whole, self._backlog, self.conn.reader.buffer, *self.frames)))
 
+    def count_unread(self) -> int:
+        """Return how many bytes are kept of messages that the client has not read, here and in the application."""
+        size = self.transport.get_write_buffer_size()
+        if not size:
+            self._largest = 0
+        return max(size, self._largest) + self._unwritten()  # a message is kept whole until the last of it is out
+
     def look(self, now: float) -> None:
         """Do nothing at the usual looks: whether a WebSocket is of use to anybody is found out by pings."""
 
@@ -146,6 +157,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     async def send(self, message: Any) -> None:
         """Send, and take a refusal by an HTTP answer for a handshake that is over, not for an error to be logged."""
         await super().send(message)
+        self._largest = max(self._largest, len(message.get("text") or message.get("bytes") or b""))
         if self.initial_response is not None and self.close_sent:
             self.handshake_complete = True
 
@@ -159,5 +171,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             except asyncio.CancelledError:
                 raise ClientDisconnected from None
 
+        def ask(unwritten: Callable[[], int]) -> None:
+            self._unwritten = unwritten
+
         self.app = breakable
+        self.scope["extensions"][UNWRITTEN] = {"tell": ask}
         await super().run_asgi()

@@ -12,7 +12,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from workers.http.protocol import Protocol
 from workers.http.websocket_protocol import WebSocketProtocol
 
-OWN = {"look", "refuse"}
+OWN = {"count_unread", "look", "refuse"}
 
 
 @pytest.mark.parametrize(
