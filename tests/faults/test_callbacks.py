@@ -7,7 +7,6 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 
@@ -15,7 +14,7 @@ from tests.faults.conftest import FULL_SCALE
 from tests.faults.figures import Figures
 from tests.wire.program import wait_until
 from tests.wire.server import Serve, Server
-from tests.wire.values import Raw
+from tests.wire.values import CallFailedError, Raw
 
 HANDLERS = """
 import os
@@ -32,8 +31,16 @@ class Asks:
 BY_HAND = Raw({"type": "callback", "callback": {"id": "by-hand"}})
 
 
-def chain(server: Server, depth: int) -> Any:
-    return depth if depth == 0 else server.call("through", lambda: chain(server, depth - 1))
+def chain(server: Server, number: int, depth: int) -> list[list[int]]:
+    """Call back and be called, so deep; each answer says of which chain it is, and from how deep it came."""
+    if depth == 0:
+        return []
+    inner: list[list[int]] = server.call("through", lambda: chain(server, number, depth - 1))
+    return [*inner, [number, depth]]
+
+
+def links(number: int, depth: int) -> list[list[int]]:
+    return [[number, each] for each in range(1, depth + 1)]
 
 
 @pytest.mark.parametrize("times", [3, pytest.param(100, marks=getattr(pytest.mark, FULL_SCALE))])
@@ -43,14 +50,40 @@ def test_chains_of_callbacks_deeper_and_wider_than_the_pool(serve: Serve, figure
     deep, wide = [], []
     for _ in range(times):
         begin = time.monotonic()
-        assert chain(server, 32) == 0
+        assert chain(server, 99, 32) == links(99, 32)
         deep.append(time.monotonic() - begin)
         begin = time.monotonic()
         with ThreadPoolExecutor(8) as hosts:
-            assert list(hosts.map(lambda _: chain(server, 8), range(8))) == [0] * 8
+            found = list(hosts.map(lambda number: chain(server, number, 8), range(8)))
         wide.append(time.monotonic() - begin)
+        assert found == [links(number, 8) for number in range(8)]
     figures.at_most(14, f"chain of callbacks 32 deep on 4 workers, slowest of {times}", max(deep), 5)
     figures.at_most(14, f"8 chains 8 deep at once, slowest of {times}", max(wide), 5)
+
+
+@pytest.mark.parametrize("cap", [3, 32])
+def test_chain_past_the_cap_is_an_error_at_once_and_all_before_it_are_served(
+    serve: Serve, figures: Figures, cap: int
+) -> None:
+    """Check 14: the call that is too deep fails, by a sentence that names the flag, and those around it do not hang."""
+    server = serve(HANDLERS, "", "--workers", "2", "--callback-depth", str(cap))
+    assert chain(server, 0, cap) == links(0, cap)
+    refused: list[tuple[CallFailedError, float]] = []
+
+    def deeper(level: int) -> str:
+        begin = time.monotonic()
+        try:
+            deepest: str = server.call("through", lambda: deeper(level + 1))
+        except CallFailedError as error:
+            refused.append((error, time.monotonic() - begin))
+            deepest = f"refused at {level}"
+        return deepest
+
+    assert deeper(1) == f"refused at {cap + 1}"
+    ((error, waited),) = refused
+    assert "--callback-depth" in str(error)
+    figures.at_most(14, "call past the cap on depth: its error", waited, 0.1, room=50)
+    assert chain(server, 1, cap) == links(1, cap)
 
 
 def test_surplus_workers_are_taken_back(serve: Serve) -> None:

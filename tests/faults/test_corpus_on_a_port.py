@@ -1,21 +1,25 @@
-"""Malformed messages are answered over HTTP and WebSocket as they are over stdio (faults, check 23)."""
+"""Malformed messages are answered over HTTP and WebSocket as they are over stdio, word for word (faults, check 23)."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
+from tests.faults.corpus import (
+    answers_in,
+    cases,
+    expected_of,
+    expected_over_http,
+    text_of,
+    without_messages,
+)
 from tests.faults.figures import Figures
-from tests.faults.test_input import HANDLERS, cases, expected_of, text_of
+from tests.faults.test_input import HANDLERS, asked
 from tests.wire.network import Port, on_a_port
-from tests.wire.server import write_plugin
-
-ANSWERS = {"an answer to nobody", "an error to nobody"}
-"""Cases that are no requests; over HTTP nobody can have been asked anything, and they are refused."""
+from tests.wire.server import Server, running, write_plugin
 
 NEXT = b'{"jsonrpc":"2.0","id":"next","method":"environment.open"}'
 
@@ -33,11 +37,13 @@ def websocket(port: Port) -> Iterator[ClientConnection]:
         yield connection
 
 
-def codes(answers: list[bytes]) -> list[int]:
-    """The codes of all errors, in the order in which they came."""
-    decoded = [json.loads(answer, parse_int=str, parse_float=str) for answer in answers if answer]
-    items = [item for answer in decoded for item in (answer if isinstance(answer, list) else [answer])]
-    return [int(item["error"]["code"]) for item in items if "error" in item]
+@pytest.fixture(scope="module")
+def stdio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that is asked the same over stdio."""
+    with running(write_plugin(tmp_path_factory.mktemp("stdio"), HANDLERS), "--workers", "1") as server:
+        server.keep_lines = True
+        server.among_strangers = True
+        yield server
 
 
 def sendable(case: dict[str, Any]) -> bytes:
@@ -50,19 +56,20 @@ def sendable(case: dict[str, Any]) -> bytes:
 
 @pytest.mark.parametrize("case", cases("messages.json"))
 def test_each_malformed_message_has_its_one_answer_over_http(
-    port: Port, figures: Figures, case: dict[str, Any]
+    port: Port, stdio: Server, figures: Figures, case: dict[str, Any]
 ) -> None:
     answer = port.post(sendable(case))
-    assert answer.status in {200, 204}
-    expected = [-32600] if case["name"] in ANSWERS else [code for _, code in expected_of(case["answer"])]
-    right = codes([answer.body]) == expected
+    answers, expected = answers_in([answer.body]), expected_over_http(case)
+    assert answer.status == (200 if expected else 204)
+    over_stdio = answers_in(asked(stdio, f"HTTP, after {case['name']}", sendable(case)))
+    right = without_messages(answers) == expected and (answers == over_stdio or expected != expected_of(case["answer"]))
     figures.count(23, "malformed messages over HTTP: the one answer, and the next is served", right, 1)
     assert port.post(NEXT).json["result"] is None
 
 
 @pytest.mark.parametrize("case", cases("messages.json"))
 def test_each_malformed_message_has_its_one_answer_over_a_websocket(
-    websocket: ClientConnection, figures: Figures, case: dict[str, Any]
+    websocket: ClientConnection, stdio: Server, figures: Figures, case: dict[str, Any]
 ) -> None:
     try:
         text = sendable(case).decode()
@@ -70,10 +77,12 @@ def test_each_malformed_message_has_its_one_answer_over_a_websocket(
         pytest.skip("no text, so that the protocol of WebSockets itself refuses it")
     websocket.send(text)
     websocket.send(NEXT.decode())
-    answers: list[bytes] = []
-    while not answers or b'"next"' not in answers[-1]:
+    texts: list[bytes] = []
+    while not texts or b'"next"' not in texts[-1]:
         message = websocket.recv(20)
         assert isinstance(message, str)
-        answers.append(message.encode())
-    right = codes(answers) == [code for _, code in expected_of(case["answer"])]
+        texts.append(message.encode())
+    answers = answers_in(texts[:-1])
+    over_stdio = answers_in(asked(stdio, f"WebSocket, after {case['name']}", sendable(case)))
+    right = without_messages(answers) == expected_of(case["answer"]) and answers == over_stdio
     figures.count(23, "malformed messages over WebSocket: the one answer, and the next is served", right, 1)

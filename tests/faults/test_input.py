@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.faults.conftest import FULL_SCALE
+from tests.faults.corpus import answers_in, cases, expected_of, text_of, without_messages
 from tests.faults.figures import Figures
 from tests.wire.server import Serve, Server, running, write_plugin
 from tests.wire.values import Raw
 
-CORPUS = Path(__file__).parents[1] / "protocol" / "corpus"
 HANDLERS = """
 import multiprocessing, os, sys
 def echo(x): return x
@@ -53,53 +51,36 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-def cases(name: str) -> list[Any]:
-    return [pytest.param(case, id=case["name"]) for case in json.loads((CORPUS / name).read_text())]
-
-
-def text_of(case: dict[str, Any]) -> bytes:
-    if "hex" in case:
-        return bytes.fromhex(str(case["hex"]))
-    repeated, times = case.get("repeat", ["", 0])
-    return str(case.get("text", "") + repeated * times + case.get("after", "")).encode()
-
-
-def expected_of(answer: Any) -> list[tuple[str, int]]:
-    """The ids (as JSON text) and codes that a message of the corpus is answered with; ours knows no method ``m``."""
-    if isinstance(answer, list):
-        return [each for item in answer for each in expected_of(item)]
-    if answer is None or "id" not in answer:
-        return []
-    return [(answer["id"], answer.get("code", -32601))]
-
-
 @pytest.fixture(scope="module")
 def hit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server for messages whose ids are anything; every answer to them is looked at by the test itself."""
     setup = write_plugin(tmp_path_factory.mktemp("hit"), HANDLERS)
     with running(setup, "--workers", "1") as server:
         server.keep_lines = True
+        server.among_strangers = True
         yield server
-        server.forgive()
+
+
+def asked(server: Server, name: str, text: bytes) -> list[bytes]:
+    """Send a message and a request of that name behind it, which must be served; return what else was answered."""
+    server.lines.clear()
+    server.send_raw(text)
+    server.expect(name)
+    server.send({"id": name, "method": "environment.open"})
+    assert server.result(name) is None
+    return [line for line in server.lines if name.encode() not in line]
 
 
 @pytest.mark.parametrize("case", cases("messages.json"))
 def test_each_malformed_message_has_its_one_answer_and_the_next_is_served(
     hit: Server, figures: Figures, case: dict[str, Any]
 ) -> None:
-    """Check 23, over stdio."""
+    """Check 23, over stdio: ids as they stand in the message, codes, and nothing else."""
     text = text_of(case)
     if not text.strip(b" \r\n"):
         return  # a blank line is skipped
-    hit.lines.clear()
-    name = f"after {case['name']}"
-    hit.send_raw(text)
-    hit.send({"id": name, "method": "environment.open"})
-    hit.result(name)
-    answers = [json.loads(line, parse_int=str, parse_float=str) for line in hit.lines]
-    items = [item for answer in answers for item in (answer if isinstance(answer, list) else [answer])]
-    found = [(item["id"], int(item["error"]["code"])) for item in items if "error" in item]
-    right = [code for _, code in found] == [code for _, code in expected_of(case["answer"])]
+    answers = answers_in(asked(hit, f"after {case['name']}", text))
+    right = without_messages(answers) == expected_of(case["answer"]) and all(each.message for each in answers)
     figures.count(23, "malformed messages over stdio: the one answer, and the next is served", right, 1)
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.faults.soak import stories
-from tests.faults.soak.ledger import CROWDED, SLACK, Call, Demand, Json, Ledger, ViolationError
+from tests.faults.soak.ledger import CROWDED, FRESH, IN_A_FLOOD, SLACK, Call, Demand, Json, Ledger, ViolationError
 from tests.faults.soak.run import soak
-from tests.faults.soak.samples import Period, Sample
+from tests.faults.soak.samples import Period, Sample, askers
 from tests.faults.soak.servers import Plan
-from tests.faults.soak.verdicts import bars, lasting_zombies, throughput, trends
+from tests.faults.soak.troubles import Schedule, Trouble
+from tests.faults.soak.verdicts import Trend, bars, lasting_zombies, trends
+from tests.faults.soak.watch import Watch
 from tests.wire.network import integer
 
 PLAIN = stories.function("add", demand=stories.equal(integer(3)))
@@ -77,11 +82,28 @@ def test_wrong_answer_that_no_fault_accounts_for_is_a_violation(ledger: Ledger, 
 
 
 def test_each_kill_accounts_for_one_call(ledger: Ledger) -> None:
-    ledger.kills = 1
+    ledger.kill()
     settle(ledger, PLAIN, error(-32001))
     assert ledger.excused["add"] == 1
     with pytest.raises(ViolationError):
         settle(ledger, PLAIN, error(-32001))
+
+
+def test_kill_of_an_idle_worker_accounts_for_no_later_call(ledger: Ledger, clock: Clock) -> None:
+    for _ in range(600):
+        ledger.kill()
+    clock.now += FRESH + 0.1
+    with pytest.raises(ViolationError):
+        settle(ledger, PLAIN, error(-32001))
+    ledger.kill()
+    settle(ledger, PLAIN, error(-32001))
+    assert ledger.excused["add"] == 1
+
+
+def test_answers_in_floods_are_counted_apart(ledger: Ledger) -> None:
+    settle(ledger, PLAIN, THREE)
+    settle(ledger, PLAIN._replace(kind=IN_A_FLOOD), THREE)
+    assert (ledger.answers, ledger.steady) == (2, 1)
 
 
 def test_killed_store_accounts_for_the_objects_of_its_time(ledger: Ledger, clock: Clock) -> None:
@@ -109,32 +131,125 @@ def test_answer_that_does_not_come_is_named(ledger: Ledger, clock: Clock) -> Non
     assert "no answer within 60 s to add" in ledger.overdue(60)
 
 
-def sample(when: float, answers: float, fds: float = 40, zombies: frozenset[int] = frozenset()) -> Sample:
-    return Sample(when, when, answers, 6, fds, 20, None, 30, 25.0, 15.0, None, 200.0, zombies)
+IDLE = Sample(0, 0, 0, 6, 40, 20, 15, 30, 24, 25.0, 15.0, 15.0, 18.0, 200.0, frozenset())
 
 
-def periods(rates: list[float], fds: list[float]) -> list[Period]:
-    return [
-        Period([sample(0, 0), sample(10, rate * 10)], sample(11, 0, count))
-        for rate, count in zip(rates, fds, strict=True)
-    ]
+def sample(when: float, answers: float = 0, **others: Any) -> Sample:
+    return IDLE._replace(when=when, cpu=when, answers=answers, **others)
+
+
+def period(number: int, rate: float = 100, cpu: float = 50, /, **rest: Any) -> Period:
+    """Return one of a minute; CPU time is that of 50 seconds of load."""
+    begin = number * 60
+    loaded = [sample(begin), sample(begin + 50, rate * 50)._replace(cpu=begin + cpu)]
+    return Period(loaded, sample(begin + 59, **rest))
+
+
+def fallen(periods: list[Period]) -> list[str]:
+    """Return what does not hold."""
+    return [trend.what.removeprefix("x: ") for trend in trends("x", periods) if not trend.holds]
+
+
+LEAKS = [
+    "front_end_fds",
+    "nursery_fds",
+    "setup_fds",
+    "store_fds",
+    "front_end_memory",
+    "nursery_memory",
+    "setup_memory",
+    "store_memory",
+]
+
+
+def leaking(field: str, number: int, since: int = 0) -> float:
+    """Return what a figure is that grows by one a minute, beside what comes and goes."""
+    before: float = getattr(IDLE, field)
+    return before + (number - since) + (0, 2, 1)[number % 3]
 
 
 def test_end_is_held_against_the_beginning_without_the_time_to_warm_up() -> None:
-    level = periods([10, 100, 100, 95], [200, 40, 41, 78])
-    assert throughput([level, level]).holds
-    assert all(trend.holds for trend in trends("x", level))
-    slower = periods([10, 100, 100, 89], [200, 40, 41, 79])
-    assert throughput([level, slower]).first != throughput([slower, slower]).last
-    assert not throughput([slower]).holds
-    (leak,) = (trend for trend in trends("x", slower) if not trend.holds)
-    assert leak.row == "| x: descriptors of the front-end | ≤ + 38 | 40 | **79**, does not hold |"
+    assert not fallen([period(0, 10, front_end_fds=200), period(1), period(2), period(3, 93, front_end_fds=46)])
+    assert fallen([period(0), period(1), period(2), period(3, front_end_fds=47)]) == [
+        "descriptors of the front-end, threads apart"
+    ]
+    trend = Trend("figure", 40, 79, 38)
+    assert trend.row == "| figure | ≤ + 38 | 40 | **79**, does not hold |"
+
+
+@pytest.mark.parametrize("field", LEAKS)
+def test_leak_of_one_a_minute_is_noticed_twice_over(field: str) -> None:
+    level, slope = fallen([period(number, **{field: leaking(field, number)}) for number in range(30)])
+    assert slope == f"{level}, a minute"
+
+
+@pytest.mark.parametrize("field", ["store_fds", "store_memory"])
+def test_leak_of_a_store_is_noticed_although_it_was_killed_in_the_first_half(field: str) -> None:
+    before = [period(number) for number in range(15)]
+    after = [period(number, **{field: leaking(field, number, since=15)}) for number in range(15, 30)]
+    assert any(what.endswith(", a minute") for what in fallen(before + after))
+
+
+@pytest.mark.parametrize("field", LEAKS)
+def test_what_comes_and_goes_is_no_leak(field: str) -> None:
+    before: float = getattr(IDLE, field)
+    assert not fallen([period(number, **{field: before + (0, 3, 1, 4, 2)[number % 5]}) for number in range(30)])
+    stepped = [period(number, **{field: before + 4 * (number > 20)}) for number in range(30)]
+    assert not fallen(stepped)
+
+
+@pytest.mark.parametrize("field", LEAKS)
+def test_figure_that_cannot_be_read_does_not_hold(field: str) -> None:
+    some = [period(number, **{field: None if number % 4 else getattr(IDLE, field)}) for number in range(30)]
+    assert len(fallen(some)) == 2
+    few = [period(number, **{field: getattr(IDLE, field) if number % 4 else None}) for number in range(30)]
+    assert not fallen(few)
+    assert "not read" in next(trend for trend in trends("x", some) if not trend.holds).row
+
+
+LOSSES = {
+    "little by little": [0.1 * number / 29 for number in range(30)],
+    "early": [0.1 * (number > 8) for number in range(30)],
+    "late": [0.1 * (number > 20) for number in range(30)],
+}
+NOISE = (0, 2, -3, 1, -2, 3)
+
+
+@pytest.mark.parametrize("losses", LOSSES.values(), ids=LOSSES)
+def test_loss_of_a_tenth_of_the_throughput_is_noticed_in_each_way(losses: list[float]) -> None:
+    noisy = [100 + NOISE[number % 6] for number in range(30)]
+    assert not fallen([period(number, rate) for number, rate in enumerate(noisy)])
+    slower = [period(number, rate * (1 - lost)) for number, (rate, lost) in enumerate(zip(noisy, losses, strict=True))]
+    assert fallen(slower) == ["answers under load", "answers for a second of CPU time"]
+    dearer = [period(number, 100, 50 / (1 - lost)) for number, lost in enumerate(losses)]
+    assert fallen(dearer) == ["answers for a second of CPU time"]
+
+
+def test_only_whole_connections_of_living_threads_are_taken_for_those_of_threads() -> None:
+    """This process has threads and sockets, but no thread of it has an event descriptor."""
+    pairs = [socket.socketpair() for _ in range(4)]
+    assert askers(os.getpid()) == 0
+    events = [os.eventfd(0) for _ in range(50)]
+    assert askers(os.getpid()) == min(len(os.listdir("/proc/self/task")), 8)  # noqa: PTH208
+    for fd in events:
+        os.close(fd)
+    for one, other in pairs:
+        one.close()
+        other.close()
+    assert askers(0) is None
+
+
+def test_what_is_done_in_the_first_periods_is_not_done_later() -> None:
+    watch, done = Watch(), list[str]()
+    often = Trouble("often", [0.5], lambda: watch.over.set() if len(done) > 3 else done.append("often"))
+    Schedule(watch, 0.01, [Trouble("at first", [0.0], lambda: done.append("at first"), 2), often]).run()
+    assert done == ["at first", "often", "at first", "often"]
 
 
 def test_zombies_are_those_that_stay() -> None:
-    fleeting = Period([sample(0, 0, zombies=frozenset({1})), sample(1, 0, zombies=frozenset({2}))], sample(2, 0))
+    fleeting = Period([sample(0, zombies=frozenset({1})), sample(1, zombies=frozenset({2}))], sample(2))
     assert lasting_zombies([fleeting]) == 0
-    assert lasting_zombies([fleeting, fleeting._replace(rest=sample(2, 0, zombies=frozenset({2})))]) == 1
+    assert lasting_zombies([fleeting, fleeting._replace(rest=sample(2, zombies=frozenset({2})))]) == 1
 
 
 def test_level_line_is_drawn_level() -> None:

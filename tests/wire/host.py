@@ -25,12 +25,14 @@ class Host:
     :ivar questions: requests of the plugin that no function of this host answers, in the order in which they came
     :ivar anonymous: answers with id null
     :ivar arrays: answers to batches
+    :ivar among_strangers: set if ids may be answered that are not owed, because more is sent than is counted
     :ivar lines: every message of the plugin as it came, if ``keep_lines`` was set
     """
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
         self.keep_lines = False
+        self.among_strangers = False
         self.lines: list[bytes] = []
         self.questions: list[Json] = []
         self.notifications: list[Json] = []
@@ -238,7 +240,7 @@ class Host:
 
     def _receive(self, line: bytes) -> None:
         try:
-            message = json.loads(line, parse_int=_whole, parse_constant=_refuse)
+            message = json.loads(line, parse_int=whole, parse_constant=_refuse)
         except ValueError as error:
             self._faults.append(f"no JSON on stdout ({error}): {line[:200]!r}")
             return
@@ -308,11 +310,21 @@ class Host:
             self._owed.clear()
             self._counts.clear()
 
+    def strangers(self) -> Counter[str]:
+        """Forget the ids (as JSON text) that were answered and not owed; return how often each of them was."""
+        with self._news:
+            found = Counter({id: count for id, count in self._counts.items() if id not in self._owed and id != "null"})
+            for id in found:
+                del self._counts[id], self._answers[id]
+        return found
+
     def check(self, deadline: float = DEADLINE) -> None:
         """Hold that every request has had exactly one answer, and that nothing else came."""
         self.wait_for(lambda: self.ended or self._owed <= self._counts.keys(), deadline, "the last answer")
         missing = sorted(self._owed - self._counts.keys())
         assert not missing, f"{len(missing)} requests were never answered, such as {missing[:5]}"
+        if self.among_strangers:
+            self.strangers()
         twice = [id for id, count in self._counts.items() if count > 1 and id != "null"]
         assert not twice, f"answered more than once: {twice[:5]}"
         strange = sorted(self._counts.keys() - self._owed - {"null"})
@@ -320,7 +332,7 @@ class Host:
         assert not self._faults, self._faults[:3]
 
 
-def _whole(text: str) -> int | str:
+def whole(text: str) -> int | str:
     """Return an integer, or the text of one that is too long for Python to read."""
     return int(text) if len(text) < 4_000 else text
 

@@ -10,6 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import msgspec
+
 from benchmarks import machine, pages
 from tests.faults.soak.ledger import ViolationError
 from tests.faults.soak.run import soak
@@ -23,6 +25,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.soak", description=__doc__)
     parser.add_argument("--docs", type=Path, help="a page with marks, to put the outcome between")
     parser.add_argument("--minutes", type=float, default=30, help="how long, the minute to warm up included")
+    parser.add_argument("--samples", type=Path, help="a file for every period of each server, a line of JSON each")
     arguments = parser.parse_args()
     periods = max(_FEWEST, round(arguments.minutes))
     plan = Plan(period=arguments.minutes * 60 / periods, periods=periods)
@@ -35,6 +38,9 @@ def main() -> int:
             return 1
     text = f"{described}. {arguments.minutes:g} minutes.\n\n{outcome.markdown()}"
     sys.stdout.write(f"{text}\n")
+    if arguments.samples:
+        kept = [(server.name, period) for server in outcome.servers for period in server.periods]
+        arguments.samples.write_bytes(b"\n".join(map(msgspec.json.encode, kept)))
     if arguments.docs:
         pages.update(arguments.docs, "soak", text, "make soak")
     return 0 if all(trend.holds for trend in outcome.trends) else 1

@@ -6,7 +6,7 @@ import itertools
 import math
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -18,6 +18,8 @@ Json = dict[str, Any]
 MARK = "soak "  # every id of ours begins so, and no damaged message has it
 SLACK = 3.0  # seconds that the death of a store may take to be known to everybody
 CROWDED = 15.0  # seconds for which a flood may be felt
+FRESH = 2.0  # seconds within which the call is answered that was killed with its worker
+IN_A_FLOOD = "call in a flood"  # a kind; there are so many of them a minute, however quick the server is
 _SHOWN = 500
 
 
@@ -80,7 +82,6 @@ class Ledger:
     """Everything that one server owes; used by many threads.
 
     :param clock: gives the time, in seconds
-    :ivar kills: workers killed from outside; each accounts for one call
     :ivar store_killed: when the object store was killed last
     :ivar flooded: when more was sent last than the queue takes
     :ivar right: answers that were as they should be, by kind
@@ -88,13 +89,12 @@ class Ledger:
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.kills = 0
         self.store_killed = -math.inf
         self.flooded = -math.inf
         self.right: Counter[str] = Counter()
         self.excused: Counter[str] = Counter()
         self._clock = clock
-        self._deaths = 0
+        self._kills: deque[float] = deque()
         self._numbers = itertools.count(1)
         self._owed: dict[str, Owed] = {}
         self._lock = threading.Lock()
@@ -111,6 +111,16 @@ class Ledger:
     def answers(self) -> int:
         """How many calls have been answered."""
         return self.right.total() + self.excused.total()
+
+    @property
+    def steady(self) -> int:
+        """How many calls have been answered beside floods."""
+        return self.answers - self.right[IN_A_FLOOD] - self.excused[IN_A_FLOOD]
+
+    def kill(self) -> None:
+        """Note that a worker is about to be killed from outside: that accounts for one call, and not for long."""
+        with self._lock:
+            self._kills.append(self._clock())
 
     def owe(self, call: Call, done: Callable[[Json], object]) -> str:
         """Note a request that is about to be sent, and return its id."""
@@ -156,8 +166,14 @@ class Ledger:
         if call.object_since is not None and lost and self.store_killed > call.object_since - SLACK:
             return True
         if code == ErrorCode.WORKER_DIED and call.method == "function.call" and "SIGKILL" in message:
-            self._deaths += 1
-            return self._deaths <= self.kills
+            return self._spend_kill()
+        return False
+
+    def _spend_kill(self) -> bool:
+        """Take the oldest kill that may account for what has just been answered."""
+        while self._kills:
+            if self._clock() - self._kills.popleft() <= FRESH:
+                return True
         return False
 
     def overdue(self, patience: float) -> str:

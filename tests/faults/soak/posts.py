@@ -12,7 +12,7 @@ from secrets import token_urlsafe
 
 import msgspec
 
-from tests.faults.soak.ledger import Call, Json, Ledger, ViolationError
+from tests.faults.soak.ledger import IN_A_FLOOD, Call, Json, Ledger, ViolationError
 from tests.faults.soak.stories import Objects, Story, add, common, deal
 from tests.faults.soak.talks import request
 from tests.faults.soak.watch import Watch
@@ -105,7 +105,7 @@ def flood(port: Port, ledger: Ledger, watch: Watch, calls: int) -> None:
         with closing(port.connect()) as connection:
             poster.post(connection, [call] * (calls // _CROWD), as_batch=True)
 
-    call = add(Random(0))._replace(kind="call in a flood")
+    call = add(Random(0))._replace(kind=IN_A_FLOOD)
     ledger.flooded = time.monotonic()
     with ThreadPoolExecutor(_CROWD) as crowd:
         list(crowd.map(post, range(_CROWD)))

@@ -16,6 +16,7 @@ from tests.faults.soak.servers import Plan, Soaked, over_http, over_stdio
 from tests.faults.soak.verdicts import Trend
 from tests.faults.soak.watch import Watch
 
+_WARM = 12  # descriptors that a front-end has for workers that have asked for something, and for clients that stay
 _SAID = 3000  # characters of stderr that a fault is shown with
 
 
@@ -38,10 +39,8 @@ class Outcome:
 
     @property
     def trends(self) -> list[Trend]:
-        """What was demanded, and how it was; throughput first."""
-        found = [verdicts.throughput([server.periods for server in self.servers])]
-        for server in self.servers:
-            found += verdicts.trends(server.name, server.periods)
+        """What was demanded, and how it was."""
+        found = [trend for server in self.servers for trend in verdicts.trends(server.name, server.periods)]
         return found + self.settled
 
     def markdown(self) -> str:
@@ -93,8 +92,9 @@ def _soak(plan: Plan, watch: Watch, servers: list[Soaked]) -> Outcome:
     settled = []
     for server, sample in zip(servers, before, strict=True):
         after = server.settle(sample)
-        what = f"{server.name}: descriptors of the front-end, before the load and after it"
-        settled.append(Trend(what, sample.front_end_fds or 0, after.front_end_fds or 0, 6 + verdicts.THREADS))
+        what = f"{server.name}: descriptors of the front-end, threads apart, before the load and after it"
+        fds = verdicts.number(sample.front_end_fds), verdicts.number(after.front_end_fds)
+        settled.append(Trend(what, *fds, _WARM))
         server.close()
     watch.join()
     done = {
@@ -112,7 +112,10 @@ def _look(plan: Plan, watch: Watch, servers: list[Soaked]) -> None:
     for period in range(plan.periods):
         loaded = [_sample(watch, servers, begin + period * plan.period + at) for at in plan.looks]
         watch.resting.set()
-        rests = _sample(watch, servers, begin + period * plan.period + plan.rest)
+        _wait(watch, begin + period * plan.period + plan.rest)
+        for server in servers:
+            server.live()
+        rests = [server.look() for server in servers]
         watch.resting.clear()
         for server, looks, rest in zip(servers, zip(*loaded, strict=True), rests, strict=True):
             server.periods.append(Period(looks, rest))
@@ -120,6 +123,11 @@ def _look(plan: Plan, watch: Watch, servers: list[Soaked]) -> None:
 
 def _sample(watch: Watch, servers: list[Soaked], at: float) -> list[Sample]:
     """Wait until it is time, and take a sample of each."""
+    _wait(watch, at)
+    return [server.look() for server in servers]
+
+
+def _wait(watch: Watch, at: float) -> None:
+    """Wait until it is time, or something has gone wrong."""
     watch.news.wait(max(0, at - time.monotonic()))
     watch.check()
-    return [server.look() for server in servers]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.memory import proportional, tree
 
+_PER_ASKER = 2  # descriptors in the object store: the connection, and what wakes its thread
 _TICK = 0.01  # seconds; the least that can be told of CPU time
 
 
@@ -19,6 +21,11 @@ class Sample(NamedTuple):
 
     :ivar when: in seconds
     :ivar cpu: seconds that all processes have computed, those that have ended included
+    :ivar answers: beside those in floods
+    :ivar front_end_fds: but those of connections to threads of the object store that have asked for something
+    :ivar store_fds: but those of these connections
+    :ivar setup_fds: of the process of the setup script
+    :ivar most_fds: of any worker
     :ivar tree_memory: of all processes, pages that several share counted once
     :ivar zombies: which processes have ended and not been buried
     """
@@ -26,34 +33,39 @@ class Sample(NamedTuple):
     when: float
     cpu: float
     answers: float
-    processes: float | None
+    processes: float
     front_end_fds: float | None
     nursery_fds: float | None
+    setup_fds: float | None
     store_fds: float | None
     most_fds: float | None
     front_end_memory: float | None
     nursery_memory: float | None
+    setup_memory: float | None
     store_memory: float | None
     tree_memory: float | None
     zombies: frozenset[int]
 
 
-def take(front_end: int, store: int, answers: int) -> Sample:
-    """Look at a server, of which the front-end and the object store are known by their numbers."""
+def take(front_end: int, setup: int, store: int, answers: int) -> Sample:
+    """Look at a server, of which these processes are known by their numbers."""
     pids = tree(front_end)
     nursery = pids[1] if len(pids) > 1 else 0
-    others = [count for pid in pids[2:] if pid != store and (count := descriptors(pid)) is not None]
+    asking = askers(store)
+    others = [count for pid in pids[2:] if pid not in {setup, store} and (count := descriptors(pid)) is not None]
     return Sample(
         time.monotonic(),
         sum(filter(None, map(cpu_seconds, pids))),
         answers,
         len(pids),
-        descriptors(front_end),
+        _less(descriptors(front_end), asking),
         descriptors(nursery),
-        descriptors(store),
+        descriptors(setup),
+        _less(descriptors(store), asking, _PER_ASKER),
         max(others, default=None),
         memory(front_end),
         memory(nursery),
+        memory(setup),
         memory(store),
         proportional(front_end),
         frozenset(filter(is_zombie, pids)),
@@ -74,6 +86,27 @@ def _of(read: Callable[[str], float | None]) -> Callable[[int], float | None]:
 def descriptors(folder: str) -> float | None:
     """Count the open descriptors of a process."""
     return len(os.listdir(f"{folder}/fd"))  # noqa: PTH208
+
+
+@_of
+def askers(folder: str) -> float | None:
+    """Count the threads of an object store that have asked for something; each keeps a connection to the front-end.
+
+    What it has more of either descriptor, or has more of both than it has threads, is left over from something else.
+    """
+    kinds = Counter(_kind(f"{folder}/fd/{number}") for number in os.listdir(f"{folder}/fd"))  # noqa: PTH208
+    return min(kinds["socket"], kinds["anon_inode:[eventfd]"], len(os.listdir(f"{folder}/task")))  # noqa: PTH208
+
+
+def _kind(link: str) -> str:
+    try:
+        return re.sub(r":\[\d+\]$", "", os.readlink(link))  # noqa: PTH115
+    except OSError:  # it was closed meanwhile
+        return ""
+
+
+def _less(number: float | None, threads: float | None, each: int = 1) -> float | None:
+    return None if number is None or threads is None else number - each * threads
 
 
 @_of
@@ -111,7 +144,7 @@ class Period(NamedTuple):
 
     @property
     def rate(self) -> float:
-        """Answers a second under load."""
+        """Answers a second under load, beside floods."""
         first, *_, last = self.loaded
         return (last.answers - first.answers) / (last.when - first.when)
 

@@ -20,6 +20,7 @@ Story = Generator[Call, Json, None]
 NULL = {"type": "null"}
 HUNG = 0.3  # seconds that a call may take which never ends
 BIG = 200_000  # characters
+_HANDED = 1000  # different items of a queue
 
 
 class Kind(NamedTuple):
@@ -53,10 +54,10 @@ def add(chosen: Random) -> Call:
     return function("add", integer(a), integer(b), kind="plain call", demand=equal(integer(a + b)))
 
 
-def hang() -> Call:
-    """Return a call that does not end by itself."""
-    demand = raised("rest", ErrorCode.TIMED_OUT)
-    return function("rest", integer(60), kind="call that times out", demand=demand, timeout=HUNG)
+def hang(begun: Json) -> Call:
+    """Return a call that does not end by itself; it calls back when it has begun."""
+    demand = raised("hang", ErrorCode.TIMED_OUT)
+    return function("hang", begun, kind="call that times out", demand=demand, timeout=HUNG)
 
 
 def pid() -> Call:
@@ -103,6 +104,17 @@ def _task(chosen: Random) -> Call:
     return function("task", integer(number), kind="background task", demand=equal(integer(number**2)))
 
 
+def _gather(chosen: Random) -> Call:
+    number = integer(chosen.randrange(1000))
+    return function("gather", number, kind="wait group and task", demand=equal(number))
+
+
+def _hand_on(chosen: Random) -> Call:
+    """Put something into a queue that all such calls share, and take what is the first there."""
+    demand = Demand(lambda result: bool(result["type"] == "int" and 0 <= result["value"] < _HANDED))
+    return function("hand_on", integer(chosen.randrange(_HANDED)), kind="queue, put and get", demand=demand)
+
+
 def _notification(chosen: Random) -> Call:
     return add(chosen)._replace(kind="notification", demand=None)
 
@@ -122,10 +134,12 @@ class Objects:
 
     :param abandoned: the share of them that is left to its lease
     :ivar store: the process of the object store, as its objects have told it last
+    :ivar told: when that was
     """
 
     def __init__(self, abandoned: float = 0) -> None:
         self.store = 0
+        self.told = 0.0
         self._abandoned = abandoned
 
     def life(self, chosen: Random, callback: Json | None = None, called: Json | None = None) -> Story:
@@ -138,7 +152,8 @@ class Objects:
         id = made["result"]["id"]
         method = partial(_method, id, since)
         told = yield method("pid")
-        self.store = told["result"]["value"] if "result" in told else self.store
+        if "result" in told:
+            self.store, self.told = told["result"]["value"], time.monotonic()
         added = yield method("add", integer(1), demand=equal(integer(value + 1)))
         value += "result" in added
         yield method("fail", text("on purpose"), demand=raised("on purpose"))
@@ -171,6 +186,8 @@ def common(objects: Objects) -> list[Kind]:
         Kind(20, says(function("rest", {"type": "float", "value": 0.005}, kind="call that sleeps"))),
         Kind(4, says(function("leak", kind="call that leaks 1 MiB", demand=equal(NULL)))),
         Kind(4, chooses(_task)),
+        Kind(20, chooses(_hand_on)),
+        Kind(2, chooses(_gather)),
         Kind(2, says(DIES)),
         Kind(2, says(CRASHES)),
     ]

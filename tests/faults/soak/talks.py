@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from tests.faults.soak.ledger import Call, Demand, Json, Ledger
+from tests.faults.soak.ledger import Call, Demand, Json, Ledger, ViolationError
 from tests.faults.soak.stories import Kind, Objects, Story, add, chooses, common, deal, equal, function, says
 from tests.faults.soak.watch import Watch
 from tests.wire.host import Host
@@ -40,13 +40,17 @@ class Talk(Host):
     """One host; once it has begun to send, it has so many calls in flight, and keeps nothing of what is over.
 
     :ivar objects: the objects that it makes
-    :ivar codes: of errors with an id that is none of ours, in the order in which they came
+    :param strays: whether messages are sent in it that are none of ours; otherwise an answer to such a one is a fault
+    :ivar strange: answers with an id that is none of ours, in the order in which they came
     """
 
-    def __init__(self, transport: Transport, ledger: Ledger, watch: Watch, seed: int, window: int) -> None:
+    def __init__(
+        self, transport: Transport, ledger: Ledger, watch: Watch, seed: int, window: int, strays: bool = True
+    ) -> None:
         super().__init__(transport)
         self.objects = Objects()
-        self.codes: list[int] = []
+        self.strange: list[Json] = []
+        self._strays = strays
         self.ledger = ledger
         self._watch = watch
         self._chosen = Random(seed)
@@ -195,10 +199,16 @@ class Talk(Host):
     def _take_answer(self, item: Json) -> None:
         if self.ledger.knows(item["id"]):
             self.ledger.settle(item)
-        elif "error" in item:
-            self.codes.append(item["error"]["code"])
-        elif isinstance(item["result"], dict) and "class" in item["result"]:  # of a message that a fault left whole
-            self._work.put(_encode({"method": "object.destroy", "params": {"object_id": item["result"]["id"]}}))
+        elif not self._strays:
+            raise ViolationError(f"an answer to nobody: {str(item)[:500]}")
+        else:
+            self._take_strange(item)
+
+    def _take_strange(self, item: Json) -> None:
+        self.strange.append(item)
+        made = item.get("result")
+        if isinstance(made, dict) and "class" in made:  # of a message that a fault left whole
+            self._work.put(_encode({"method": "object.destroy", "params": {"object_id": made["id"]}}))
 
 
 def _forget(_: Json) -> None:
