@@ -226,7 +226,7 @@ def _of_a_port(port: Port, talk: Talk, other: Talk, watch: Watch, plan: Plan) ->
         Trouble("WebSocket that leaves objects, calls and callbacks", evenly(2, plan.period), visitors.leave_websocket),
     ]
     yield [Trouble("12 damaged requests", evenly(6, plan.period), visitors.damaged)]
-    yield [Trouble("host that does not read 20 MB for 2 s", evenly(15, plan.period), visitors.read_slowly)]
+    yield [Trouble("host that does not read 12 MB for 2 s", evenly(20, plan.period), visitors.read_slowly)]
 
 
 def _wait_for_one_object(talk: Talk) -> None:

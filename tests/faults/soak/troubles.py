@@ -32,8 +32,8 @@ _POSTED = 12  # requests in a row; some never end, and cost the time that the se
 _LEFT = 20  # calls of a host that leaves
 LATE = 2.0  # seconds after its time at which a call has been cut, on a machine that has more to do than it can
 _SLOW = 2.0  # seconds for which a host does not read
-_LARGE = 20  # results that it does not read
-_MEGABYTE = 1_000_000
+_RESULTS = 12  # that it does not read
+_LARGE = 1_000_000  # characters of each
 _WHOLE = b"POST /json-rpc HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
 
 
@@ -204,16 +204,16 @@ class Visitors:
     def read_slowly(self) -> None:
         """Ask for more than any buffer holds, leave it for a while, and hold that it then comes, once and whole."""
         host = WebSocket(self._port, open_timeout=PATIENCE)
-        demand = stories.equal({"type": "string", "value": "x" * _MEGABYTE})
-        large = stories.function("large", integer(_MEGABYTE), kind="large result, read late", demand=demand)
+        demand = stories.equal({"type": "string", "value": "x" * _LARGE})
+        large = stories.function("large", integer(_LARGE), kind="large result, read late", demand=demand)
         answers: list[Json] = []
-        for _ in range(_LARGE):
+        for _ in range(_RESULTS):
             host.send(request(large, self._ledger.owe(large, answers.append)))
         self._watch.over.wait(_SLOW)
-        while len(answers) < _LARGE:
+        while len(answers) < _RESULTS:
             message = host.receive()
             if message is None:
-                raise ViolationError(f"closed after {len(answers)} of {_LARGE} large results")
+                raise ViolationError(f"closed after {len(answers)} of {_RESULTS} large results")
             self._ledger.settle(msgspec.json.decode(message))
         host.end()
 

@@ -76,7 +76,7 @@ FIGURES = [
     Figure("descriptors of the setup script", "setup_fds", 6, 0.5),
     Figure("descriptors of the object store, threads apart", "store_fds", 6, 0.5),
     Figure("descriptors, most of any worker", "most_fds", 6),
-    Figure("memory of the front-end", "front_end_memory", 16, 0.5, "MiB"),
+    Figure("memory of the front-end", "front_end_memory", 16, 0.75, "MiB"),
     Figure("memory of the nursery", "nursery_memory", 8, 0.5, "MiB"),
     Figure("memory of the setup script", "setup_memory", 8, 0.5, "MiB"),
     Figure("memory of the object store", "store_memory", 8, 0.5, "MiB"),
