@@ -242,7 +242,10 @@ def descriptors(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208
 
 
-@pytest.mark.parametrize("calls", [3_000, pytest.param(100_000, marks=getattr(pytest.mark, FULL_SCALE))])
+LONG = [getattr(pytest.mark, FULL_SCALE), pytest.mark.timeout(180)]
+
+
+@pytest.mark.parametrize("calls", [3_000, pytest.param(100_000, marks=LONG)])
 def test_errors_and_deaths_leave_no_descriptor_zombie_or_memory_behind(
     figures: Figures, tmp_path: Path, calls: int
 ) -> None:
