@@ -1,8 +1,12 @@
 """The only import of ZeroMQ: endpoints, socket options, and the private folder they live in.
 
-Every option here answers a trap: linger 0, because the default waits at exit for peers that are gone; high-water marks
-of 0, because a ROUTER drops silently at its mark, and what is on its way is bounded by the dispatcher's credits; and
+Every option here answers a trap: linger 0, because the default waits at exit for peers that are gone; marks of 0 for
+what goes out, because a ROUTER drops silently at its mark, and what is on its way is bounded by the dispatcher; and
 ``ROUTER_MANDATORY`` off, because a frame to a child that has just died must vanish (the ledger knows what it held).
+
+What comes in has a mark on both sockets of the front-end. Beyond it frames stay in the kernel and in the child, whose
+own memory is bounded; no child waits for that, since its own sockets have a mark of 0, or drop. Answers to questions
+have a mark too: who asks waits for one at a time, so that only who never reads them misses any.
 
 Once bound, a socket's path is taken away, and children reach it through a descriptor that they are born with. So nobody
 else connects, not even by mistake: ZeroMQ aborts the process when it accepts more than there are descriptors for.
@@ -20,7 +24,11 @@ import zmq
 
 CALLS = "calls"
 RELAY = "relay"
+_MOST_FRAMES = 200  # of one child that wait here
 _MOST_QUESTIONS = 1000  # of one thread that wait here; more log records wait, or are dropped, where they are made
+_MOST_ANSWERS = 100  # to one thread that are on their way
+_MOST_AT_ONCE = 200  # messages that are received in a row
+_MOST_BYTES = 1 << 20  # of them, and one message more
 _LAST_WORDS = 500  # ms
 MOST_SOCKETS = 1023  # of one child
 LONGEST_IPC_PATH = 107  # bytes; sun_path of Linux less its end
@@ -83,11 +91,15 @@ class Router:
 
     Its descriptor tells of changes only, and whatever is done with the socket may take such news in. So the socket is
     asked, before anybody waits for the descriptor, if anything was done with it since it was last found empty.
+
+    :param most_in: messages of one connection that may wait to be received
+    :param most_out: messages to one connection that may be on their way, more are dropped; 0 is no bound
     """
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, most: int = 0) -> None:
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, most_in: int, most_out: int = 0) -> None:
         self._socket = socket = _plain(context.socket(zmq.ROUTER))
-        socket.rcvhwm = most
+        socket.rcvhwm = most_in
+        socket.sndhwm = most_out
         socket.bind(endpoint)
         self._quiet = False
         self.fileno = socket.fileno
@@ -106,17 +118,22 @@ class Router:
         return not self._quiet
 
     def receive(self) -> Iterator[tuple[bytes, bytes]]:
-        """Yield the identity and frame of every message that waits.
+        """Yield identities and frames of messages that wait, in turns of their senders, but not more than take some ms.
 
-        A message of another number of parts is none of ours; it comes with an empty frame, which nothing decodes.
+        What is left is told by :attr:`has_input`. A message of another number of parts is none of ours; it comes with
+        an empty frame, which nothing decodes.
         """
         socket = self._socket
-        while self.has_input:
+        room = _MOST_BYTES
+        for _ in range(_MOST_AT_ONCE):
+            if room < 0 or not self.has_input:
+                return
             identity = socket.recv(zmq.NOBLOCK)
             frame = socket.recv()
             while socket.getsockopt(zmq.RCVMORE):
                 frame = b""
                 socket.recv()
+            room -= len(frame)
             yield identity, frame
 
     def send(self, identity: bytes, frame: bytes) -> None:
@@ -136,8 +153,8 @@ class Hub:
         old_mask = os.umask(0o177)
         try:
             self._context = zmq.Context()
-            self.calls = Router(self._context, _endpoint(folder, CALLS))
-            self.relay = Router(self._context, _endpoint(folder, RELAY), _MOST_QUESTIONS)
+            self.calls = Router(self._context, _endpoint(folder, CALLS), _MOST_FRAMES)
+            self.relay = Router(self._context, _endpoint(folder, RELAY), _MOST_QUESTIONS, _MOST_ANSWERS)
             self.doors = [_make_door(folder / name) for name in (CALLS, RELAY)]
         finally:
             os.umask(old_mask)

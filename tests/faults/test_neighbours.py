@@ -6,14 +6,20 @@ import os
 import pickle
 import socket
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import zmq
 
+from scriptling.registry import Handler
+from scriptling.tasks import Outcome, TaskSpec, encode_spec
 from tests.faults.figures import Figures
 from tests.wire.server import Serve, Server
+from tests.wire.values import Raw
+from workers import frames
+from workers.frames import Ask, Want
 
 HANDLERS = """
 def add(a, b): return a + b
@@ -109,10 +115,14 @@ def test_other_users_reach_nothing(serve: Serve, figures: Figures) -> None:
     assert len(folders) == 2
     child = os.fork()
     if not child:
-        os.setgroups([])
-        os.setresgid(NOBODY, NOBODY, NOBODY)
-        os.setresuid(NOBODY, NOBODY, NOBODY)
-        os._exit(sum(can_list(folder) for folder in [*folders, Path(f"/proc/{server.program.process.pid}/fd")]))
+        listed = len(folders) + 1
+        try:
+            os.setgroups([])
+            os.setresgid(NOBODY, NOBODY, NOBODY)
+            os.setresuid(NOBODY, NOBODY, NOBODY)
+            listed = sum(can_list(folder) for folder in [*folders, Path(f"/proc/{server.program.process.pid}/fd")])
+        finally:
+            os._exit(listed)
     listed = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     figures.count(39, "folders and descriptors that another user is kept out of", 3 - listed, 3)
 
@@ -134,6 +144,24 @@ class Bomb:
         return open, (str(self.path), "w")
 
 
+def malformed(bomb: bytes) -> list[list[bytes]]:
+    """Messages that are no frames."""
+    return [[bomb], [bomb, bomb], [b"\x92\xa8registered" + bomb], [b""], [b"\xc1" * 1000]]
+
+
+def well_formed(bomb: bytes) -> Iterator[bytes]:
+    """Frames as our own processes send them, but for the key; whatever call is running, one of them is asked for it."""
+    task = TaskSpec("add", Handler("handlers.add", bomb), bomb)
+    for key in ("", "0" * 32):
+        yield frames.encode(frames.Log(key, 0, b"{}"))
+        for seq in range(30):
+            yield frames.encode(Ask(key, "worker-1", seq, Want.ADOPT, "Store", "", bomb))
+            yield frames.encode(Ask(key, "worker-1", seq, Want.CALLBACK, "held", "", b'{"id":"held"}'))
+            yield frames.encode(Ask(key, "worker-1", seq, Want.TASK, "", "task.start", encode_spec(task)))
+    yield frames.encode(frames.Replies(0, [frames.Reply(seq, False, bomb, 1) for seq in range(30)]))
+    yield frames.encode(frames.Ran(Outcome(False, bomb)))
+
+
 def test_nothing_that_a_stranger_sends_is_unpickled(serve: Serve, figures: Figures, tmp_path: Path) -> None:
     """Check 40: not even one of the same user, who goes in by what belongs to the server."""
     server = serve(HANDLERS, "", "--workers", "1")
@@ -141,15 +169,21 @@ def test_nothing_that_a_stranger_sends_is_unpickled(serve: Serve, figures: Figur
     bomb = pickle.dumps(Bomb(tmp_path / "unpickled"))
     ways = doors(server)
     assert len(ways) == 2
-    with zmq.Context() as context:
-        for way in ways:
-            for identity in (b"worker-1", b"setup-1:", b"store-1:key", b"x"):
-                with context.socket(zmq.DEALER) as stranger:
-                    stranger.linger = 1000
-                    stranger.identity = identity
-                    stranger.connect(f"ipc://{way}")
-                    for frame in ([bomb], [bomb, bomb], [b"\x92\xa8registered" + bomb], [b""], [b"\xc1" * 1000]):
-                        stranger.send_multipart(frame)
-            serves_everything(server)
+    held = server.begin("call", Raw({"type": "callback", "callback": {"id": "held"}}), 7)
+    question = server.question()  # so that there is a call for which things may be asked
+    messages = [*malformed(bomb), *([frame] for frame in well_formed(bomb))]
+    for way in ways:
+        for identity in (b"worker-1", b"setup-1:", b"store-1:key", b"x"):
+            with zmq.Context() as context, context.socket(zmq.DEALER) as stranger:
+                stranger.linger = 1000
+                stranger.identity = identity
+                stranger.connect(f"ipc://{way}")
+                for message in messages:
+                    stranger.send_multipart(message)
+    server.reply(question, 8)
+    assert server.value(held) == 8
+    serves_everything(server)
     unpickled = (tmp_path / "unpickled").exists()
-    figures.count(40, "pickles sent by 8 strangers: not unpickled", 0 if unpickled else 40, 40)
+    sent = 8 * len(messages)
+    figures.count(40, "messages of 8 strangers, with pickles: none unpickled", 0 if unpickled else sent, sent)
+    assert server.questions == [question]

@@ -198,6 +198,54 @@ def test_messages_of_another_shape_are_nothing_that_decodes(hub: Hub, line: Line
         assert next_message(hub.calls)[1] == b"one"
 
 
+@pytest.mark.parametrize(("bound", "size"), [("_MOST_AT_ONCE", 1), ("_MOST_BYTES", 10)])
+def test_no_more_is_received_at_once_than_takes_some_time(
+    hub: Hub, line: Line, monkeypatch: pytest.MonkeyPatch, bound: str, size: int
+) -> None:
+    """What is left is known without anything new to come: the descriptor may have told of it already."""
+    monkeypatch.setattr(sockets, bound, 20)
+    for _ in range(300):
+        line.send(b"x" * size)
+    received, most = 0, 0
+    while received < 300:
+        while not hub.calls.has_input:
+            wait_readable(hub.calls.fileno())
+            hub.calls.wake()
+        together = len([*hub.calls.receive()])
+        received, most = received + together, max(most, together)
+    assert most <= 20
+    assert (most > 10) == (size == 1)
+    assert not hub.calls.has_input
+
+
+def test_what_the_front_end_does_not_take_waits_in_the_child(hub: Hub, line: Line) -> None:
+    with zmq.Context() as context, context.socket(zmq.DEALER) as child:
+        child.linger, child.sndhwm = 0, 1
+        child.connect(f"ipc:///proc/self/fd/{hub.doors[0]}")
+        sent = 0
+        while child.poll(500, zmq.POLLOUT):
+            child.send(b"x" * 1000)
+            sent += 1
+            assert sent < 50_000
+
+
+def test_who_reads_no_answers_misses_some_and_is_answered_when_it_does(hub: Hub, line: Line) -> None:
+    with zmq.Context() as context, context.socket(zmq.DEALER) as deaf:
+        deaf.linger, deaf.rcvhwm = 0, 1
+        deaf.connect(f"ipc:///proc/self/fd/{hub.doors[1]}")
+        deaf.send(b"question")
+        route, _ = next_message(hub.relay)
+        for _ in range(20_000):
+            hub.relay.send(route, b"x" * 1000)
+        read = 0
+        while deaf.poll(500):
+            assert deaf.recv() == b"x" * 1000
+            read += 1
+        assert read < 10_000
+        hub.relay.send(route, b"answer")
+        assert deaf.recv() == b"answer"
+
+
 def test_nobody_can_take_over_the_name_of_a_child(hub: Hub, line: Line) -> None:
     line.send(b"hello")
     identity, _ = next_message(hub.calls)

@@ -6,10 +6,14 @@ and sends frames cut from that memory. When the worker dies, or holds done answe
 long, the front-end reads them here. Each reply is counted, so that one which arrives both ways is used once.
 
 The memory also says which call is running and since when, which is what deadlines are measured by.
+
+User code in the worker can write anything into it, at any time. So its size is sealed, what is read is checked against
+what the front-end knows itself, and nothing in it is an index or a size before that.
 """
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 
@@ -30,9 +34,13 @@ _ACKNOWLEDGED = 4  # replies that the front-end has, counted from the worker's s
 
 
 def create() -> int:
-    """Return the descriptor of a new, empty journal."""
-    fd = os.memfd_create("journal", os.MFD_CLOEXEC)
+    """Return the descriptor of a new, empty journal.
+
+    Nobody can change its size any more: to read memory whose end was cut off is a SIGBUS.
+    """
+    fd = os.memfd_create("journal", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.ftruncate(fd, SIZE)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
     return fd
 
 
@@ -128,7 +136,12 @@ class Reader(_Journal):
         self._received = 0
 
     def accept(self, first: int, replies: list[frames.Reply]) -> list[frames.Reply]:
-        """Count replies that came in a frame, and return those that are new."""
+        """Count replies that came in a frame, and return those that are new.
+
+        :raises ValueError: some before them have not come, which cannot be: frames keep their order
+        """
+        if not 0 <= first <= self._received:
+            raise ValueError(f"replies from the {first}th on, after {self._received}")
         new = replies[self._received - first :] if first < self._received else replies
         self._received = max(self._received, first + len(replies))
         self._words[_ACKNOWLEDGED] = self._received
@@ -138,7 +151,7 @@ class Reader(_Journal):
         """Return the replies that were written and have not come in a frame; each is returned once."""
         base, filled = self._words[_BASE], self._words[_FILLED]
         count, end = filled >> 32, filled & 0xFFFFFFFF
-        if not count or base + count <= self._received or self._words[_BASE] != base:  # the last: rewound meanwhile
+        if not base <= self._received < base + count or self._words[_BASE] != base:  # the last: rewound meanwhile
             return []  # without a count there may still be a reply on its way that never was in the memory
         try:
             replies = frames.decode_reply_list(frames.join_replies(count, bytes(self._view[_HEAD:end])))

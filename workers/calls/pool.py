@@ -15,7 +15,7 @@ from scriptling.errors import ErrorCode, RpcError
 from scriptling.settings import Settings
 from workers import frames
 from workers.calls import journal
-from workers.calls.claims import Claims
+from workers.calls.claims import Claims, ClaimsError
 from workers.calls.dispatch import Dispatcher
 from workers.calls.lanes import Lane
 from workers.calls.tickets import Caller, Ticket
@@ -26,9 +26,12 @@ from workers.questions.relay import Loss
 STUCK = 5_000_000  # ns that a call may run until what lies behind it is taken back
 _UNBEGUN = 50_000_000  # ns until a worker that begins nothing is asked whether it lives
 _UNRESPONSIVE = 5_000_000_000  # ns until one that does not answer is replaced
+_MOST_MISSES = 40  # times in a row that one may answer and begin nothing, until it is replaced
 _SURPLUS_LIFE = 2_000_000_000  # ns that a surplus worker may be idle
 
 Send = Callable[[str, bytes], None]
+PutDown = Callable[[str, str], None]
+"""Takes a child's name, and what of it makes no sense; kills it."""
 
 _log = logging.getLogger("scriptling.pool")
 
@@ -40,6 +43,9 @@ class Seat:
     :ivar memory: descriptor of the journal's memory
     :ivar handed_out: when it was last given work (ns)
     :ivar pinged: when it was asked whether it lives (ns); 0 if it was not
+    :ivar running: the call that it was last seen in, and ``since`` the earliest time (ns) that it gave for it
+    :ivar misses: how often in a row, while ``settled`` calls were settled, it has begun nothing of what it was given
+    :ivar forged: whether its pipe of claims was written into, so that only its end tells what it has begun
     """
 
     child: Child
@@ -49,12 +55,30 @@ class Seat:
     lane: Lane | None = None
     handed_out: int = 0
     pinged: int = 0
+    running: int = 0
+    since: int = 0
+    misses: int = 0
+    settled: int = 0
+    forged: bool = False
 
     def close(self) -> None:
         """Give back what was shared."""
         self.claims.close()
         self.journal.close()
         os.close(self.memory)
+
+    def begun_at(self, seq: int, since: int) -> int:
+        """Return when the running call was begun (ns): the earliest that was ever said, for nobody gains time so."""
+        if seq != self.running:
+            self.running, self.since = seq, since
+        self.since = min(self.since, since)
+        return self.since
+
+    def count_miss(self, settled: int) -> int:
+        """Note that it has begun nothing of what it was given; return how often in a row it has not."""
+        self.misses = self.misses + 1 if settled == self.settled else 1
+        self.settled = settled
+        return self.misses
 
 
 class Pool:
@@ -63,10 +87,11 @@ class Pool:
     :param send: takes a child's name and a frame
     """
 
-    def __init__(self, settings: Settings, dispatcher: Dispatcher, send: Send) -> None:
+    def __init__(self, settings: Settings, dispatcher: Dispatcher, send: Send, put_down: PutDown) -> None:
         self._settings = settings
         self._dispatcher = dispatcher
         self._send = send
+        self._put_down = put_down
         self._seats: dict[str, Seat] = {}
         self._init = b""
         self._idle_since = 0
@@ -113,7 +138,12 @@ class Pool:
         for lane, batch in self._dispatcher.assign():
             seat = self._seats[lane.name]
             seat.handed_out = now
-            seat.claims.put([ticket.seq for ticket in batch])
+            try:
+                seat.claims.put([ticket.seq for ticket in batch])
+            except ClaimsError as error:
+                self._dispatcher.give_back(lane, [ticket.seq for ticket in batch])
+                self._expose(seat, error)
+                continue
             self._send(lane.name, frames.encode(Calls([as_call(ticket) for ticket in batch])))
 
     def receive(self, name: str, replies: Replies) -> None:
@@ -137,7 +167,29 @@ class Pool:
     def _take_back(self, seat: Seat) -> None:
         assert seat.lane is not None
         self._settle(seat, seat.journal.unsent())
-        self._dispatcher.give_back(seat.lane, seat.claims.take_back())
+        if not seat.forged:
+            try:
+                self._dispatcher.give_back(seat.lane, seat.claims.take_back())
+            except ClaimsError as error:
+                self._expose(seat, error)
+
+    def _expose(self, seat: Seat, error: ClaimsError) -> None:
+        """Put down a worker whose claims somebody in it has written; what it has begun is known when it is dead."""
+        assert seat.lane is not None
+        seat.forged = True
+        seat.lane.retired = True
+        self._put_down(seat.child.name, str(error))
+
+    def _spare(self, seat: Seat) -> None:
+        """Give back what a dead worker cannot have begun, where its claims do not tell.
+
+        It begins calls in their order, and says which it is in. What it said may be forged as well, so that both the
+        first and the one that it named die with it: a call that kills its worker must not come back.
+        """
+        assert seat.lane is not None
+        assigned = seat.lane.assigned
+        begun = {next(iter(assigned), 0), seat.journal.running()[0]}
+        self._dispatcher.give_back(seat.lane, [seq for seq in assigned if seq not in begun])
 
     def recall(self, caller: Caller) -> None:
         """Take back from every worker what lies behind its call, if some of that is of a caller that has gone."""
@@ -164,7 +216,7 @@ class Pool:
             self._ask_if_dumb(seat, now, supervisor)
             return
         seat.pinged = 0  # it lives, although it reads nothing before its call is done
-        age = now - since - lane.parked_for
+        age = now - seat.begun_at(seq, min(since, now)) - lane.parked_for
         if age > STUCK and not lane.held:
             self._take_back(seat)
         if ticket.timeout and age > ticket.timeout * 1e9:
@@ -180,6 +232,9 @@ class Pool:
             supervisor.kill(lane.name, RpcError(ErrorCode.WORKER_DIED, text), now / 1e9)
         if lane.assigned and not seat.pinged and now - seat.handed_out > _UNBEGUN:
             self._take_back(seat)
+            if seat.count_miss(lane.settled) > _MOST_MISSES:
+                # User code has taken its claims, or put false ones there, which it tries to find the calls for.
+                self._put_down(lane.name, "it responds, but begins nothing of what it is given")
             lane.held = True
             seat.pinged = now
             self._send(lane.name, frames.encode(Ping()))
@@ -221,6 +276,8 @@ class Pool:
         if seat is None or seat.lane is None:
             return Loss(name)
         self._take_back(seat)
+        if seat.forged:
+            self._spare(seat)
         return Loss(name, frozenset(seat.lane.assigned), seat.journal.received())
 
     def received(self, name: str) -> int:
@@ -236,6 +293,8 @@ class Pool:
         lane = seat.lane
         if lane is not None:
             self._take_back(seat)
+            if seat.forged:
+                self._spare(seat)
             for ticket in self._dispatcher.gone(lane):
                 error = describe_death(child, code, ticket)
                 _log.warning("%s", error.message, extra={"worker": child.name, "call_id": ticket.seq})

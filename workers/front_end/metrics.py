@@ -7,15 +7,19 @@ declared. How the counts are written is told in :mod:`workers.front_end.expositi
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TypeVar
 
 import msgspec
 
 from scriptling.errors import ErrorCode
 
+T = TypeVar("T")
+
 _SIZES = 65  # of a time in ns, as the number of bits that it takes
+_MOST_NAMES = 10_000  # of one kind that other processes may report; what was declared has far fewer
 
 
 class Outcome(StrEnum):
@@ -134,12 +138,21 @@ class Metrics:
         return self.traffic.setdefault(transport, Traffic())
 
     def take_report(self, report: Report) -> None:
-        """Add what another process has counted since its last report."""
+        """Add what another process has counted since its last report; of names without end it keeps the first."""
         for name, timing in report.timings.items():
-            self.store_timings.setdefault(name, Timing()).add(timing)
+            if _has_room(self.store_timings, name):
+                self.store_timings.setdefault(name, Timing()).add(timing)
         for name, number in report.timeouts.items():
-            self.outcomes[name, Outcome.TIMEOUT] += number
-        self.operations.update(report.operations)
+            if _has_room(self.outcomes, (name, Outcome.TIMEOUT)):
+                self.outcomes[name, Outcome.TIMEOUT] += number
+        for name, number in report.operations.items():
+            if _has_room(self.operations, name):
+                self.operations[name] += number
+
+
+def _has_room(counted: Mapping[T, object], name: T) -> bool:
+    """Whether a name may be counted that another process has reported: user code there can forge them."""
+    return name in counted or len(counted) < _MOST_NAMES
 
 
 @dataclass

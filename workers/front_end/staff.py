@@ -6,6 +6,7 @@ import logging
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 import msgspec
@@ -32,9 +33,10 @@ from workers.sockets import Hub
 _FAULT = 1  # exit code of a server that cannot go on
 _MOST_FOR_SHORT_CALLS = 16  # workers lent because others are in long calls
 _MOST_BIRTHS = 8  # asked of the nursery at one look, so that its queue never fills
+_LAST_WORDS = 10  # times that all sockets are read from before a child is buried
 
 _NO_SENSE = RpcError(
-    ErrorCode.WORKER_DIED, "the process that ran it sent something that makes no sense, and was killed"
+    ErrorCode.WORKER_DIED, "the process that ran it sent or wrote something that makes no sense, and was killed"
 )
 _SHUTTING_DOWN = RpcError(ErrorCode.SHUTTING_DOWN, "the plugin is shutting down, and what this waits for has not come")
 
@@ -55,7 +57,7 @@ class Staff:
     ) -> None:
         settings = home.settings
         self.changed = False
-        self.pool = Pool(settings, dispatcher, self._send)
+        self.pool = Pool(settings, dispatcher, self._send, self._put_down)
         self.stores = StoreLinks(dispatcher, self._send, settings.call_timeout)
         self.supervisor = Supervisor(nursery, settings.workers, self._descriptors)
         self._home = home
@@ -195,7 +197,10 @@ class Staff:
         return self._hub.calls.has_input or self._hub.relay.has_input
 
     def receive(self) -> None:
-        """Take in every frame that has come."""
+        """Take in frames that have come, from both sockets; :attr:`has_input` tells whether that was all.
+
+        What else there is to do has its turn after some hundred, whoever floods the sockets.
+        """
         for identity, frame in self._hub.calls.receive():
             self._receive_frame(identity, frame)
         for route, frame in self._hub.relay.receive():
@@ -203,7 +208,11 @@ class Staff:
         self.relay.end_orphans()
 
     def _receive_question(self, route: bytes, frame: bytes) -> None:
-        lane = self.relay.receive(route, frame)
+        try:
+            lane = self.relay.receive(route, frame)
+        except Exception:  # as in frames, but it does not say for sure whose it is
+            _log.exception("something on the relay socket makes no sense, and is ignored")
+            return
         if lane is not None:
             self.pool.waits(lane)
             self.changed = self.changed or bool(self._dispatcher.queue)
@@ -212,22 +221,23 @@ class Staff:
     def _receive_frame(self, identity: bytes, data: bytes) -> None:
         child = self._children.get(identity)
         if child is None:
-            return  # it has died, or was never ours
+            return  # it has died, or was put down, or was never ours
         try:
-            frame = frames.decode_from_child(data)
+            self._take_frame(child, frames.decode_from_child(data))
         except msgspec.DecodeError:
-            _log.error("%s has sent a frame that cannot be decoded", child.name, extra={"worker": child.name})
-            return
-        try:
-            self._take_frame(child, frame)
-        except Exception:  # user code in there can send whatever it likes, and everybody else goes on
-            self._put_down(child)
+            self._put_down(child.name, "it has sent a frame that cannot be decoded")
+        except Exception as error:  # user code in there can send whatever it likes, and everybody else goes on
+            _log.debug("a frame of %s makes no sense", child.name, exc_info=True, extra={"worker": child.name})
+            self._put_down(child.name, f"a frame of it cannot be dealt with: {error!r}")
 
-    def _put_down(self, child: Child) -> None:
-        """Kill a child whose frame or question could not be dealt with."""
-        _log.exception("%s has sent what makes no sense, and is killed", child.name, extra={"worker": child.name})
+    def _put_down(self, name: str, why: str) -> None:
+        """Kill a child that has sent or written what no child of ours does, and hear nothing more from it."""
+        if self._children.pop(self._home.identity(name), None) is None:
+            return
+        _log.error("%s makes no sense, and is killed: %s", name, why, extra={"worker": name})
         self.changed = True
-        self.supervisor.kill(child.name, _NO_SENSE, time.monotonic())
+        with suppress(NurseryLostError):  # then it has died, and the loop is about to see it
+            self.supervisor.kill(name, _NO_SENSE, time.monotonic())
 
     def _take_frame(self, child: Child, frame: FromChild) -> None:
         if type(frame) is Report:
@@ -262,10 +272,13 @@ class Staff:
             self.supervisor.greeted(child)  # it is ready when it has its classes
             self.stores.of(child).take_hello(self._life.opening.init())
             return
+        greets_again = child.ready
         self.supervisor.ready(child.name)
         if child.role == Role.WORKER:
             self.pool.ready(child.name)
         elif child.role == Role.TASK:
+            if greets_again:
+                raise ValueError("a task says hello once")
             self.tasks.greet(child)
 
     def _take_classes(self, child: Child, frame: Classes) -> None:
@@ -312,11 +325,11 @@ class Staff:
         self._life.begin_ending(_FAULT, grace=0)
 
     def _bury(self, notice: Died) -> None:
-        self._hub.calls.wake()
-        self.receive()  # what it sent while it lived comes first
-        child = self._children.pop(self._home.identity(notice.name), None)
+        self._receive_last_words()
+        child = self.supervisor.children.get(notice.name)
         if child is None:
             return
+        self._children.pop(self._home.identity(notice.name), None)
         self.changed = True
         self.relay.drop(self._loss(child, notice.code))
         if not child.stopping:
@@ -335,6 +348,14 @@ class Staff:
             self._life.fail(_FAULT, str(crash))
             if not self._dispatcher.lanes:
                 self._life.begin_ending(_FAULT, grace=0)  # what is queued waits for nobody
+
+    def _receive_last_words(self) -> None:
+        """Take in what the dead have sent while they lived; if others flood the sockets, as much as comes in turns."""
+        self._hub.calls.wake()
+        for _ in range(_LAST_WORDS):
+            self.receive()
+            if not self._hub.calls.has_input:
+                return
 
     def _loss(self, child: Child, code: int) -> Loss:
         if child.role == Role.WORKER:

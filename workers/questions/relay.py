@@ -192,7 +192,7 @@ class Relay:
             return None
         session = session_of(ticket)
         # What is made for a session that has ended has missed the end of its owner's objects.
-        flags = ticket.flags | (Flag.LEASED if session.left else 0)
+        flags = ticket.flags | (Flag.LEASED if session is None or session.left else 0)
         return Question(ask.kind, route, ask.child, ask.seq, lane, session, flags, ticket.timeout, ticket=ticket)
 
     def _refusal(self, question: Question | None, ask: Ask) -> RpcError | None:
@@ -369,10 +369,10 @@ class Rooted(Protocol):
     root: Session
 
 
-def session_of(ticket: Ticket) -> Session:
-    """Return the session at the root of a call."""
+def session_of(ticket: Ticket) -> Session | None:
+    """Return the session at the root of a call; None if it has none, because it ends what an owner has left."""
     caller = ticket.caller
     if isinstance(caller, Session):
         return caller
-    root: Session = caller.root  # type: ignore[attr-defined]  # see Rooted
+    root: Session | None = getattr(caller, "root", None)  # see Rooted
     return root

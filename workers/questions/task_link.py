@@ -100,7 +100,13 @@ class TaskLink:
             self._send(child.name, frames.encode(Stop()))
 
     def ended(self, child: Child, outcome: Outcome) -> None:
-        """Take what came of a task, and let its process end."""
+        """Take what came of a task, and let its process end.
+
+        :raises ValueError: it runs none, or has told that before
+        """
+        task = self._ledger.running.get(child.name)
+        if task is None or task.outcome is not None:
+            raise ValueError("the end of a task that it does not run")
         self._send(child.name, frames.encode(Noted()))
         self._note(child, outcome)
 

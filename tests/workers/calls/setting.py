@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from scriptling.errors import ErrorCode, RpcError
 from scriptling.settings import Settings
 from tests.workers.fakes import FakeNursery, Listener, make_reply, make_ticket
 from workers import frames
@@ -23,6 +24,7 @@ from workers.nursery import Role
 MS = 1_000_000
 SECOND = 1000 * MS
 START = 1000 * SECOND
+NO_SENSE = RpcError(ErrorCode.WORKER_DIED, "no sense")
 INIT = frames.encode(frames.Started())  # any frame: the pool only passes it on
 
 
@@ -63,7 +65,8 @@ class Setting:
         self.dispatcher = Dispatcher(10)
         self.nursery = FakeNursery()
         self.sent: list[tuple[str, frames.ToChild]] = []
-        self.pool = Pool(Settings(workers=workers, **settings), self.dispatcher, self._send)
+        self.put_down: dict[str, str] = {}
+        self.pool = Pool(Settings(workers=workers, **settings), self.dispatcher, self._send, self._put_down)
         self.supervisor = Supervisor(self.nursery, workers, self.pool.furnish)
         self.host = Listener()
         self.processes: list[Process] = []
@@ -73,6 +76,10 @@ class Setting:
 
     def _send(self, name: str, frame: bytes) -> None:
         self.sent.append((name, frames.decode_for_child(frame)))
+
+    def _put_down(self, name: str, why: str) -> None:
+        self.put_down.setdefault(name, why)
+        self.supervisor.kill(name, NO_SENSE, 0.0)
 
     def be_born(self) -> Process:
         child = self.supervisor.start(Role.WORKER, 0.0)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from workers.calls.claims import Claims, claim
+from workers.calls.claims import Claims, ClaimsError, claim
 from workers.calls.dispatch import MOST_AHEAD
 
 
@@ -77,3 +79,31 @@ def test_closing_gives_both_ends_back() -> None:
     before = descriptors()
     Claims().close()
     assert descriptors() == before
+
+
+# Pipes that user code in the worker writes into
+
+
+def fill(claims: Claims) -> None:
+    """Fill the pipe from the worker's side."""
+    forger = os.open(f"/proc/self/fd/{claims.reader}", os.O_WRONLY | os.O_NONBLOCK)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(forger, b"forged!!")
+    os.close(forger)
+
+
+def test_a_pipe_without_room_allows_none_of_the_calls(claims: Claims) -> None:
+    fill(claims)
+    with pytest.raises(ClaimsError, match="full"):
+        claims.put([1])
+
+
+@pytest.mark.parametrize("forged", [b"x", b"forged!!x", b"forged!!" * 600])
+def test_what_is_no_row_of_claims_is_not_taken_for_one(claims: Claims, forged: bytes) -> None:
+    claims.put([1, 2])
+    forger = os.open(f"/proc/self/fd/{claims.reader}", os.O_WRONLY)
+    os.write(forger, forged)
+    os.close(forger)
+    with pytest.raises(ClaimsError, match="bytes"):
+        claims.take_back()

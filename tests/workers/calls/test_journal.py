@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import struct
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -323,3 +325,52 @@ class Interrupted:
 
     def __setitem__(self, index: int, value: int) -> None:
         self._words[index] = value
+
+
+# Journals that user code in the worker writes into
+
+
+@pytest.mark.parametrize("size", [0, 1, journal.SIZE - 1, journal.SIZE + 1, 1 << 40])
+def test_nobody_changes_the_size_of_a_journal(size: int) -> None:
+    memory = journal.create()
+    with pytest.raises(PermissionError):
+        os.ftruncate(memory, size)
+    with pytest.raises(PermissionError):
+        fcntl.fcntl(memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE)
+    os.close(memory)
+
+
+WORDS = st.one_of(
+    st.integers(0, 2**64 - 1),
+    st.sampled_from([0, 1, 64, 2**32 - 1, 2**32, 2**63, 2**64 - 1]),
+    st.tuples(st.integers(0, 40), st.integers(0, 2**32 - 1)).map(lambda both: both[0] << 32 | both[1]),
+)
+
+
+@given(st.lists(WORDS, min_size=8, max_size=8), st.binary(max_size=200))
+def test_whatever_the_memory_says_is_read_without_harm(words: list[int], content: bytes) -> None:
+    pair = make_pair()
+    pair.add()
+    pair.send()
+    pair.deliver()
+    pair.writer._words[:] = memoryview(struct.pack("=8Q", *words)).cast("B").cast("Q")
+    pair.writer._view[64 : 64 + len(content)] = content
+    replies = pair.reader.unsent()
+    pair.reader.running()
+    pair.reader.received()
+    known = pair.reader._received
+    assert known == 1 + len(replies)
+    assert seqs(pair.reader.accept(known, [make_reply(7)])) == [7]
+    pair.close()
+
+
+@pytest.mark.parametrize("first", [-1, 2, 2**63, 2**64 - 1])
+def test_replies_that_cannot_be_next_are_refused_and_change_nothing(pair: Pair, first: int) -> None:
+    pair.add()
+    pair.send()
+    pair.deliver()
+    with pytest.raises(ValueError, match="replies from"):
+        pair.reader.accept(first, [make_reply(9)])
+    pair.add()
+    pair.look()
+    assert pair.received == [1, 2]

@@ -12,6 +12,7 @@ from scriptling.errors import ErrorCode, RpcError
 from tests.workers.fakes import Listener, make_ticket
 from workers.calls.dispatch import Dispatcher
 from workers.frames import Kind, Reply
+from workers.front_end import metrics as metrics_module
 from workers.front_end.exposition import render
 from workers.front_end.metrics import Gauges, Metrics, Outcome, Report, Timing, worker_states
 
@@ -49,6 +50,18 @@ def test_what_is_taken_is_counted_no_more_and_what_is_expected_stays() -> None:
     taken = timing.take()
     assert (taken.count, taken.total, taken.errors) == (2, 6 * MS + 5, 1)
     assert (timing.count, timing.total, timing.errors, timing.expected) == (0, 0, 0, 7)
+
+
+def test_names_without_end_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """User code in the process that reports can forge them."""
+    monkeypatch.setattr(metrics_module, "_MOST_NAMES", 10)
+    metrics = Metrics()
+    for number in range(100):
+        name = str(number)
+        metrics.take_report(Report(0, {name: make_timing(1)}, {name: 1}, {name: 1}))
+    metrics.take_report(Report(operations={"0": 4}))
+    assert [len(kind) for kind in (metrics.store_timings, metrics.outcomes, metrics.operations)] == [10, 10, 10]
+    assert metrics.operations["0"] == 5
 
 
 def test_reports_of_other_processes_add_up() -> None:

@@ -18,7 +18,7 @@ from workers.calls.dispatch import Dispatcher
 from workers.calls.lanes import Lane
 from workers.calls.tickets import Ticket
 from workers.frames import Answer, Ask, Flag, Kind, Log, Reply, Want
-from workers.front_end.service import Service
+from workers.front_end.service import Gone, Service
 from workers.front_end.session import Session
 from workers.questions.relay import Loss, Question, Relay
 from workers.questions.responders import HostResponder, StoreResponder
@@ -345,6 +345,17 @@ def test_no_patience_at_all_is_an_answer_at_once() -> None:
     setting = Setting()
     assert setting.ask(Want.SYNC, "jobs", patience=0) is None
     assert failure(setting.answers[0][1])["code"] == ErrorCode.TIMED_OUT
+
+
+def test_a_call_without_a_host_may_ask_what_is_shared_but_no_host() -> None:
+    """What ends what an owner has left runs user code too: ``__del__``."""
+    made = Setting()
+    made.dispatcher.submit_to_all_stores(Ticket(0, Gone(3), Kind.FORGET, "", "", b""))
+    (seq,) = made.dispatcher.shards.all[0].calls
+    made.ask(Want.METHOD, "1.ab", child="store-1", seq=seq)
+    assert "not attached" in failure(made.answers[-1][1])["message"]
+    made.ask(Want.SYNC, "queue", child="store-1", seq=seq)
+    assert [question.seq for question in made.others.asked] == [seq]
 
 
 def test_patience_beyond_what_a_clock_counts_is_for_ever() -> None:
