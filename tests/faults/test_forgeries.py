@@ -32,6 +32,7 @@ def _send(*sent):
 MOST = 2**64 - 1
 """
 STAYS = "time.sleep(30)"
+ADD = "_post().journal.add(frames.encode(frames.Reply(1, False, b'1', 1)))"
 FATAL = {
     "cuts off the journal": "os.ftruncate(_journal(), 0)",
     "makes the journal longer": "os.ftruncate(_journal(), 1 << 40)",
@@ -42,6 +43,7 @@ FATAL = {
     "says that it began in the future": f"_words(w1=MOST); {STAYS}",
     "sends no frame": f"_send(b'no frame'); {STAYS}",
     "sends replies that are far ahead": f"_send(frames.Replies(1 << 63, [frames.Reply(1, False, b'1', 1)])); {STAYS}",
+    "says that its replies are far ahead": f"{ADD}; _words(w2=MOST - 1); {STAYS}",
     "tells the end of a task": f"_send(frames.Ran(frames.Outcome(False, b'1'))); {STAYS}",
 }
 HARMLESS = {

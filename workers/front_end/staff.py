@@ -226,9 +226,9 @@ class Staff:
             self._take_frame(child, frames.decode_from_child(data))
         except msgspec.DecodeError:
             self._put_down(child.name, "it has sent a frame that cannot be decoded")
-        except Exception as error:  # user code in there can send whatever it likes, and everybody else goes on
-            _log.debug("a frame of %s makes no sense", child.name, exc_info=True, extra={"worker": child.name})
-            self._put_down(child.name, f"a frame of it cannot be dealt with: {error!r}")
+        except Exception:  # user code in there can send whatever it likes, and everybody else goes on
+            _log.exception("a frame of %s cannot be dealt with", child.name, extra={"worker": child.name})
+            self._put_down(child.name, "see above")
 
     def _put_down(self, name: str, why: str) -> None:
         """Kill a child that has sent or written what no child of ours does, and hear nothing more from it."""
