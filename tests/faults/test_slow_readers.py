@@ -12,7 +12,7 @@ from threading import Event, Thread
 import pytest
 from websockets.frames import Opcode
 
-from tests.faults.at_a_port import ADD, HANDLERS, SEVEN
+from tests.faults.at_a_port import ADD, HANDLERS, SEVEN, trusting
 from tests.faults.test_connections import MEBIBYTE, frame, open_websocket, post
 from tests.wire.fixtures import Listen
 from tests.wire.network import Port, WebSocket, call, integer
@@ -76,11 +76,14 @@ class Trickle:
                     connection.recv(1024)
 
 
-def test_a_client_that_trickles_through_its_answer_is_closed_in_time(listen: Listen) -> None:
+@pytest.mark.parametrize("flags", [[], ["--tls-generate"]], ids=["plain", "TLS"])
+def test_a_client_that_trickles_through_its_answer_is_closed_in_time(listen: Listen, flags: list[str]) -> None:
     """Check 29, in the other direction."""
-    port = listen(MUCH, "--request-timeout", "1", "--workers", "1")
-    assert port.post(ADD).json["result"] == SEVEN
-    with socket.create_connection(port.address, timeout=DEADLINE) as connection:
+    port = listen(MUCH, "--request-timeout", "1", "--workers", "1", *flags)
+    with ExitStack() as stack:
+        connection = stack.enter_context(socket.create_connection(port.address, timeout=DEADLINE))
+        if flags:
+            connection = stack.enter_context(trusting().wrap_socket(connection))
         connection.sendall(post(CALL))
         connection.recv(1)
         before = count_sockets(port)

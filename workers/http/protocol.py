@@ -29,7 +29,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from workers.http.asgi import Application
 from workers.http.calls import Exchange, Head, PostedCalls
 from workers.http.guests import Guests
-from workers.http.readers import SLOWEST
+from workers.http.readers import SLOWEST, Below, taken_by
 from workers.http.replies import CLOSE, Reply, Scope
 
 _LONGEST_HEAD = 1 << 16  # bytes
@@ -77,6 +77,7 @@ class Protocol(HttpToolsProtocol):
         self._backlog = bytearray()
         self._unclaimed = 0  # bytes of head, trailers and the like since a message or a part of its body began
         self._largest = 0  # bytes of any one answer since there was nothing left to read
+        self._below = Below()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take in a client, if there is room for one more."""
@@ -255,9 +256,12 @@ class Protocol(HttpToolsProtocol):
         lines = [STATUS_LINE[reply.status], *(b"%b: %b\r\n" % each for each in headers), b"\r\n"]
         if cycle.scope["method"] != "HEAD":
             lines.append(reply.body)
-        self.transport.write(b"".join(lines))
-        self._guests.unread += len(reply.body)
-        self._largest = max(self._largest, len(reply.body))
+        data = b"".join(lines)
+        size = len(data)
+        self.transport.write(data)
+        self._guests.unread += size
+        self._below.written += size
+        self._largest = max(self._largest, size)
         if not cycle.keep_alive:
             self.transport.close()
         self.on_response_complete()
@@ -319,6 +323,8 @@ class Protocol(HttpToolsProtocol):
     def count_unread(self) -> int:
         """Return how many bytes are kept of answers that the client has not read to their end."""
         size = self.transport.get_write_buffer_size()
+        if self.scheme == "https":
+            size = max(size, self._below.count(taken_by(self.transport)))
         if not size:
             self._largest = 0
         return max(size, self._largest)  # an answer is kept whole until the last of it is out

@@ -110,7 +110,35 @@ class Readers(Generic[Client]):
         return chosen
 
 
+@dataclass
+class Below:
+    """How much of what was written over TLS waits below it, where the buffers of TLS count nothing.
+
+    :ivar written: bytes since all had been taken; to be added to
+    """
+
+    written: int = 0
+    _taken: int = 0
+
+    def count(self, taken: int) -> int:
+        """Return how many bytes have not been taken, given how many ever have; what TLS adds to them is too little."""
+        left = self.written - (taken - self._taken)
+        if left > 0:
+            return left
+        self.written, self._taken = 0, taken
+        return 0
+
+
 def taken_by(transport: Transport) -> int:
-    """Return how many bytes the other end has taken. The buffer alone tells nothing while answers go into it."""
-    info: bytes = transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LENGTH)
+    """Return how many bytes the other end has taken; none if the connection is lost, which its protocol hears of later.
+
+    The buffer alone tells nothing while answers go into it.
+    """
+    line: socket.socket | None = transport.get_extra_info("socket")
+    if line is None:
+        return 0
+    try:
+        info = line.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LENGTH)
+    except OSError:
+        return 0
     return int.from_bytes(info[_BYTES_ACKED], sys.byteorder)

@@ -16,6 +16,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import CloseCode, Frame
 
 from workers.http.guests import Shared
+from workers.http.readers import Below, taken_by
 from workers.http.replies import UNWRITTEN
 
 _SLICE = 1 << 14  # bytes
@@ -41,6 +42,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._next: asyncio.Handle | None = None
         self._unwritten: Callable[[], int] = int
         self._largest = 0  # bytes of any one message since there was nothing left to read
+        self._below = Below()
 
     def data_received(self, data: bytes) -> None:
         """Take in bytes: now, or when it is their turn."""
@@ -117,6 +119,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def count_unread(self) -> int:
         """Return how many bytes are kept of messages that the client has not read, here and in the application."""
         size = self.transport.get_write_buffer_size()
+        if self.scheme == "wss":
+            size = max(size, self._below.count(taken_by(self.transport)))
         if not size:
             self._largest = 0
         return max(size, self._largest) + self._unwritten()  # a message is kept whole until the last of it is out
@@ -141,7 +145,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def send_keepalive_ping(self) -> None:
         """Ask for a sign of life, unless the peer has enough to read: whether it does so is looked at elsewhere."""
-        if self.transport.get_write_buffer_size():
+        if self.count_unread():
             self.schedule_ping()
         else:
             super().send_keepalive_ping()
@@ -157,7 +161,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     async def send(self, message: Any) -> None:
         """Send, and take a refusal by an HTTP answer for a handshake that is over, not for an error to be logged."""
         await super().send(message)
-        self._largest = max(self._largest, len(message.get("text") or message.get("bytes") or b""))
+        size = len(message.get("text") or message.get("bytes") or b"")
+        self._largest = max(self._largest, size)
+        self._below.written += size
         if self.initial_response is not None and self.close_sent:
             self.handshake_complete = True
 

@@ -11,7 +11,7 @@ from typing import cast
 
 import pytest
 
-from workers.http.readers import FASTER, SLOWEST, Readers, Reading, Slow, taken_by
+from workers.http.readers import FASTER, SLOWEST, Below, Readers, Reading, Slow, taken_by
 
 LOOK = 0.5
 PATIENCE = 20.0
@@ -158,6 +158,25 @@ def test_those_who_are_late_make_room_for_the_others() -> None:
     assert clients.look() == ([], [])
     clients.write("slow", 90 * MEBIBYTE)
     assert clients.look() == (["late"], [])
+
+
+def test_what_lies_below_tls_is_what_was_written_and_not_taken() -> None:
+    below = Below()
+    assert below.count(2000) == 0  # a handshake
+    below.written += 15 * MEBIBYTE
+    assert below.count(2000) == 15 * MEBIBYTE
+    below.written += 15 * MEBIBYTE
+    assert below.count(2000 + 10 * MEBIBYTE) == 20 * MEBIBYTE
+    assert below.count(3000 + 30 * MEBIBYTE) == 0  # with what TLS adds
+    below.written += 100
+    assert below.count(3000 + 30 * MEBIBYTE) == 100
+
+
+def test_a_connection_that_is_lost_has_taken_nothing() -> None:
+    closed = socket.socket()
+    closed.close()
+    for known in ({"socket": closed}, {}):
+        assert taken_by(cast(Transport, SimpleNamespace(get_extra_info=known.get))) == 0
 
 
 def test_bytes_that_the_other_end_has_taken_are_counted_by_the_system() -> None:
