@@ -11,7 +11,7 @@ from workers.calls.dispatch import Dispatcher
 from workers.calls.pool import describe_end
 from workers.calls.tickets import Caller
 from workers.frames import Classes, Flag, Registered
-from workers.front_end.ending import SETUP_FAILED, Ending
+from workers.front_end.ending import SETUP_FAILED, Ending, Phase
 from workers.front_end.opening import Opening
 from workers.front_end.owners import Owners
 from workers.front_end.plain_service import PlainService
@@ -86,9 +86,12 @@ class Life:
         return bool(self._dispatcher.withdraw(caller))
 
     def log_to(self, number: int, params: bytes) -> None:
-        """Send a log record to the host that owns what is made under this number, if there is one and it listens."""
+        """Send a log record to the host that owns what is made under this number, if there is one and it listens.
+
+        In the last phase there are only answers: user code that still runs could keep them from ever being all out.
+        """
         session = self._listeners.get(number)
-        if session is not None:
+        if session is not None and self.ending.phase < Phase.FLUSHING:
             session.log(params)
 
     @property

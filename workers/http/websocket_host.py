@@ -20,7 +20,7 @@ from workers.front_end.session import Session
 from workers.http.replies import UNWRITTEN, Message, Receive, Scope, Send
 
 _MEBIBYTE = 1 << 20
-_MUCH = 8 * _MEBIBYTE  # of answers that a host has not read, until it gets no log records
+_MUCH = _MEBIBYTE  # of answers that a host has not read, until it gets no log records
 _TOO_MUCH = 32 * _MEBIBYTE  # until it is not read from
 _MOST = 128 * _MEBIBYTE  # until it is given up
 _PAUSE = 0.005  # seconds between looks at whether a host may be read from again

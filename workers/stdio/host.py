@@ -16,6 +16,7 @@ from workers.reactor import Reactor
 from workers.stdio.streams import Sink, Source
 
 _MEBIBYTE = 1 << 20
+_MUCH = _MEBIBYTE  # of answers that the host has not read, until it gets no log records
 _MOST_OUTPUT = 32 * _MEBIBYTE  # of answers that wait for the host to read, until no more calls are read
 _MOST_REFUSALS = 32 * _MEBIBYTE  # of further answers, while calls wait for callbacks, until nothing is read
 _LONG = 1 << 16  # bytes of a message from which on more of it is read at a time
@@ -37,7 +38,7 @@ class StdioHost:
         self._sink = Sink(sink)
         self._gone = False
         self._session = Session(front_end.life.service, self._sink.put_line, Flag.CALLBACKS)
-        self._session.congested = lambda: self._sink.size > _MOST_OUTPUT // 4
+        self._session.congested = lambda: self._sink.size > _MUCH
         front_end.life.open(self._session)
         front_end.flush = self.flush
         front_end.output_waits = lambda: self._sink.size > 0

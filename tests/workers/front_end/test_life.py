@@ -16,6 +16,7 @@ from tests.workers.fakes import make_reply
 from workers.calls.dispatch import Dispatcher
 from workers.calls.tickets import Caller
 from workers.frames import Classes, Flag, Kind, Registered
+from workers.front_end.ending import Phase
 from workers.front_end.life import Life
 from workers.front_end.session import Session
 
@@ -181,6 +182,14 @@ def test_log_records_go_to_the_host_that_listens_and_not_to_one_that_shares_its_
     listens.leave()
     server.life.log_to(3, b'{"message":"hello"}')
     assert len(listens.heard) == 1
+
+
+def test_log_records_do_not_keep_a_server_from_its_end() -> None:
+    server = Server()
+    listens = server.connect(owner=3, flags=Flag.CALLBACKS)
+    server.life.ending.phase = Phase.FLUSHING
+    server.life.log_to(3, b'{"message":"hello"}')
+    assert listens.heard == []
 
 
 def test_what_came_before_there_was_anything_to_offer_is_forgotten_with_its_host() -> None:
