@@ -38,7 +38,10 @@ FLOODS = {"log": "log records", "greet": "frames that only the first should be",
 
 @pytest.mark.parametrize("flood", FLOODS)
 def test_floods_from_all_workers_are_cut_by_their_time_out(serve: Serve, figures: Figures, flood: str) -> None:
-    """Check 7: what a handler sends keeps nobody from looking at the time, or at what others send."""
+    """Beyond check 7: what a handler sends keeps nobody from looking at the time, or at what others send.
+
+    All that is sent takes the front-end's time, and it shares the processors with those who send.
+    """
     server = serve(HANDLERS, "", "--workers", f"{WORKERS}", "--call-timeout", "1")
     assert server.call("add", 1, 1) == 2
     floods = [server.enter(flood) for _ in range(WORKERS - 1)]
@@ -55,7 +58,7 @@ def test_floods_from_all_workers_are_cut_by_their_time_out(serve: Serve, figures
     assert [server.value(id) for id in others] == list(range(1, 21))
     named = sum(flood in failure.message and failure.code == -32002 for failure in cut)
     figures.count(7, f"{FLOODS[flood]} without end, from every worker: named", named, WORKERS)
-    figures.at_most(7, "the same: error after the time-out", late, 0.25, room=6)
+    figures.at_most(7, f"{FLOODS[flood]}, likewise: error after the time-out", late, 0.5, room=3)
 
 
 @pytest.mark.parametrize("flood", FLOODS)
