@@ -131,35 +131,23 @@ def test_parameters_that_cannot_be_understood_are_refused(params: bytes) -> None
     assert error["code"] == -32602
 
 
-def test_items_are_not_kept_for_threads_that_have_got_them_and_never_ask_again() -> None:
+@pytest.mark.parametrize(("items", "size", "most"), [(1000, 10_000, 5_000_000), (100, 1 << 20, 32 << 20)])
+def test_items_are_not_kept_for_threads_that_have_got_them_and_never_ask_again(
+    items: int, size: int, most: int
+) -> None:
+    """Small ones are let be for a while; as many large ones would be gigabytes."""
     setting = Setting("worker-1")
     tracemalloc.start()
     try:
-        for number in range(1000):
-            setting.ask("setup-1", "queue.put", bytes(10_000))
+        for number in range(items):
+            setting.ask("setup-1", "queue.put", bytes(size))
             setting.ask("worker-1", "queue.get", route=b"thread %d" % number)
             setting.received += 1
             setting.answers.clear()
         held, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert held < 5_000_000
-
-
-def test_large_items_are_not_kept_for_threads_that_have_got_them() -> None:
-    """As many as are let be if they are small would be gigabytes."""
-    setting = Setting("worker-1")
-    tracemalloc.start()
-    try:
-        for number in range(100):
-            setting.ask("setup-1", "queue.put", bytes(1 << 20))
-            setting.ask("worker-1", "queue.get", route=b"thread %d" % number)
-            setting.received += 1
-            setting.answers.clear()
-        held, _ = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert held < 32 << 20
+    assert held < most
 
 
 def test_nothing_comes_in_while_too_much_is_on_its_way_to_workers_that_do_not_take_it(
